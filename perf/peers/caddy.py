@@ -1,0 +1,35 @@
+"""Caddy as a reverse proxy over plain HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from perf import tools
+from perf.lab import Lab, Server, free_port
+from perf.model import Contender
+
+LOG = "log {{\n\t\toutput file {path} {{\n\t\t\troll_disabled\n\t\t}}\n\t}}"
+
+
+def caddy(*, endpoints: int = 1, log: bool = False) -> Contender:
+    """One core; it keeps as many upstream connections as there are clients."""
+
+    def launch(lab: Lab) -> Server:
+        port = free_port()
+        conf = lab.fill(
+            "Caddyfile",
+            PORT=port,
+            LOG=LOG.format(path=lab.dir / "caddy.access") if log else "",
+            ENDPOINTS=" ".join(f"127.0.0.1:{p}" for p in lab.origin_ports[:endpoints]),
+        )
+        env = {
+            "GOMAXPROCS": "1",
+            "HOME": str(lab.dir),
+            "XDG_DATA_HOME": str(lab.dir),
+            "XDG_CONFIG_HOME": str(lab.dir),
+        }
+        argv: list[str | Path] = [tools.find("caddy"), "run", "--config", conf, "--adapter", "caddyfile"]
+        process = lab.run("caddy", argv, env=env)
+        return Server(f"http://127.0.0.1:{port}", (process,))
+
+    return Contender("caddy", "caddy", launch)

@@ -1,0 +1,83 @@
+"""The gateway itself, in the configurations that scenarios ask for: one site file each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+
+from perf import tools
+from perf.lab import HERE, Lab, Server, free_port
+from perf.model import SUBJECT, Contender, Unavailable
+
+
+def gateway(
+    label: str = SUBJECT,
+    *,
+    profile: str = "",
+    plugins: tuple[str, ...] = (),
+    endpoints: int = 1,
+    tls: bool = False,
+    repeats: int = 1,
+    note: str = "",
+) -> Contender:
+    """One worker. `plugins` are written as the site file has them: names quoted, tables as tables."""
+
+    def launch(lab: Lab) -> Server:
+        if profile:
+            _find("gateway.profiles", profile, "profile")
+        port = free_port()
+        folder = lab.dir / f"gateway-{port}"
+        shutil.copytree(HERE / "hooks", folder, ignore=shutil.ignore_patterns("__pycache__"))
+        lines = [
+            f"profile = {json.dumps(profile)}" if profile else "",
+            f"plugins = [{', '.join(plugins)}]" if plugins else "",
+            "workers = 1",
+            f'admin_socket = "{folder}/admin.sock"',
+            "[[listeners]]",
+            f'bind = "127.0.0.1:{port}"',
+            _tls(lab) if tls else "",
+            "[upstreams.app]",
+            f"endpoints = {json.dumps([f'http://127.0.0.1:{p}' for p in lab.origin_ports[:endpoints]])}",
+        ]
+        site = folder / "site.toml"
+        site.write_text("\n".join(line for line in lines if line) + "\n")
+        process = lab.run(f"gateway-{port}", [tools.find("gateway"), "run", site])
+        return Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}", (process,))
+
+    return Contender(label, SUBJECT, launch, repeats, note)
+
+
+def with_plugin(name: str, config: str = "") -> Contender:
+    """The bare gateway and one installed plugin; `config` is the inside of its table."""
+
+    def launch(lab: Lab) -> Server:
+        _find("gateway.plugins", name, "plugin")
+        use = f'{{ use = "{name}", {config} }}' if config else f'"{name}"'
+        return gateway(plugins=(use,)).launch(lab)
+
+    return Contender(f"+ {name}", SUBJECT, launch)
+
+
+def profile_has(profile: str, plugin: str) -> bool:
+    """Whether the shipped profile lists this plugin; False when the profile is not installed."""
+    try:
+        package = _find("gateway.profiles", profile, "profile").value
+    except Unavailable:
+        return False
+    listed = tomllib.loads(files(package).joinpath("profile.toml").read_text()).get("plugins", [])
+    return plugin in [use if isinstance(use, str) else use.get("use") for use in listed]
+
+
+def _find(group: str, name: str, kind: str) -> EntryPoint:
+    found = entry_points(group=group, name=name)
+    if not found:
+        raise Unavailable(f"the {kind} {name} is not installed")
+    return next(iter(found))
+
+
+def _tls(lab: Lab) -> str:
+    cert, key = lab.certificate()
+    return f'tls = {{ cert = "{cert}", key = "{key}" }}'

@@ -1,0 +1,17 @@
+"""Every scenario, in the order in which they run. A new one is a new file here and one line below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from perf.model import Scenario
+from perf.scenarios import l7_balancer, large, plain, plugins, python_hook, tls
+
+SCENARIOS: dict[str, Callable[[], Scenario]] = {
+    "plain": plain.scenario,
+    "l7-balancer": l7_balancer.scenario,
+    "python-hook": python_hook.scenario,
+    "tls": tls.scenario,
+    "large": large.scenario,
+    "plugins": plugins.scenario,
+}

