@@ -11,7 +11,7 @@ This file re-exports; each thing lives, documented, in the file that it is impor
 
 from gateway.testing.certificates import Authority, Certificate
 from gateway.testing.client import Client
-from gateway.testing.origin import OK, Origin, OriginConnection, Script, SeenRequest
+from gateway.testing.origin import OK, Origin, OriginConnection, Script, SeenRequest, reply
 from gateway.testing.process import GatewayDied, GatewayProcess, Listening, run_command, wait_for_workers
 from gateway.testing.programs import require_program
 from gateway.testing.site import site_text
@@ -35,6 +35,7 @@ __all__ = [
     "Response",
     "Script",
     "SeenRequest",
+    "reply",
     "require_program",
     "run_command",
     "site_text",

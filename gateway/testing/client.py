@@ -101,6 +101,18 @@ class Client:
         finally:
             self.socket.settimeout(before)
 
+    def is_quiet(self, seconds: float) -> bool:
+        """Whether nothing comes, not even an end, for so long. Also the way to let time pass in a test."""
+        before = self.socket.gettimeout()
+        self.socket.settimeout(seconds)
+        try:
+            self.socket.recv(1)
+        except TimeoutError:
+            return True
+        finally:
+            self.socket.settimeout(before)
+        return False
+
     def stop_sending(self) -> None:
         """Close the writing half."""
         self.socket.shutdown(socket.SHUT_WR)

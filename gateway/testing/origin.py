@@ -33,6 +33,12 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 """The answer of an origin that was given no script."""
 
 
+def reply(body: bytes = b"", *fields: bytes, status: bytes = b"200 OK") -> bytes:
+    """A well-framed response; `fields` are whole header lines without the line end."""
+    lines = [b"HTTP/1.1 " + status, b"Content-Length: %d" % len(body), *fields]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
 @dataclass
 class SeenRequest(Message):
     """A request as the origin saw it. `body` and the body's part of `raw` grow while they are read."""
