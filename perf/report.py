@@ -20,24 +20,23 @@ def show(result: Result, console: Console) -> None:
     for outcome in result["scenarios"]:
         console.print(f"\n[bold]{outcome['name']}[/]: {outcome['summary']}", highlight=False)
         if outcome["contenders"]:
-            console.print(
-                _table(heads(outcome), [cells(entry, outcome) for entry in outcome["contenders"]], console)
-            )
+            print_table(heads(outcome), [cells(entry, outcome) for entry in outcome["contenders"]], console)
         for skipped in outcome["skipped"]:
             console.print(f"  not measured: {skipped['label']} — {skipped['reason']}", highlight=False)
     rows = goal_rows(result)
     if rows:
         console.print("\n[bold]goals[/]")
-        console.print(_table(GOAL_HEADS, rows, console))
+        print_table(GOAL_HEADS, rows, console)
 
 
-def _table(names: list[str], rows: list[list[str]], console: Console) -> Table:
+def print_table(names: list[str], rows: list[list[str]], console: Console) -> None:
+    """One table, the first column to the left and the others to the right."""
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else box.MARKDOWN)
     for number, name in enumerate(names):
         table.add_column(name, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(f"[red]{cell}[/]" if cell == MISSED else cell for cell in row))
-    return table
+    console.print(table)
 
 
 def heads(outcome: Outcome) -> list[str]:

@@ -5,6 +5,7 @@ Does not know how they are configured.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -38,6 +39,8 @@ TOOLS = {
 PACKAGES = ("gateway", "granian", "uvloop", "httptools")
 """Python packages whose versions bear on the figures."""
 
+NODE_MODULE = "http-proxy-3"
+
 _VERSION = re.compile(r"\d+\.\d+(?:\.\d+)*")
 
 
@@ -53,8 +56,19 @@ def find(name: str) -> Path:
     return Path(found)
 
 
+def node_modules() -> Path:
+    """The folder of npm's global packages, if the optional one is in it. Raises Unavailable."""
+    npm = shutil.which("npm")
+    if npm:
+        root = subprocess.run([npm, "root", "-g"], capture_output=True, text=True, timeout=20, check=False)
+        folder = Path(root.stdout.strip() or "/nowhere")
+        if (folder / NODE_MODULE).is_dir():
+            return folder
+    raise Unavailable(f"{NODE_MODULE} is not installed (npm install -g {NODE_MODULE})")
+
+
 def versions() -> dict[str, str]:
-    """Every program and package that is here, with its version number."""
+    """Every program and package that is here, with its version number, and the commit that was measured."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in PACKAGES:
         try:
@@ -66,6 +80,13 @@ def versions() -> dict[str, str]:
             found[name] = _ask(name)
         except Unavailable:
             pass
+    try:
+        manifest = (node_modules() / NODE_MODULE / "package.json").read_text()
+        found[NODE_MODULE] = str(json.loads(manifest)["version"])
+    except Unavailable:
+        pass
+    if commit := _commit():
+        found["commit"] = commit
     return dict(sorted(found.items()))
 
 
@@ -75,3 +96,13 @@ def _ask(name: str) -> str:
     )
     match = _VERSION.search(answer.stdout + answer.stderr)
     return match.group() if match else "unknown"
+
+
+def _commit() -> str:
+    """The short hash, with a `+` when the work tree differs from it; empty outside a repository."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    if head.returncode:
+        return ""
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "../gateway"], check=False).returncode
+    return head.stdout.strip() + ("+" if changed else "")

@@ -1,0 +1,1 @@
+"""Plugins that scenarios load as local files."""

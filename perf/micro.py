@@ -1,0 +1,236 @@
+"""`python -m perf.micro`: parts of the core by themselves — headers, routing, pipeline, balancers.
+
+In one process and without a socket. The least of several repetitions, in µs a call; about 0.05 µs of each
+figure is the loop around it. Imports the gateway's inside, which nothing else here does.
+"""
+
+from __future__ import annotations
+
+import random
+import timeit
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import click
+from rich.console import Console
+
+from gateway.config import model as config
+from gateway.errors import ConfigurationError
+from gateway.headers import Headers, RawHeaders
+from gateway.listeners.exchange import read_request
+from gateway.model import Exchange, Request, Response
+from gateway.pipeline import Pipeline, run
+from gateway.registry import PluginLoader, installed_plugins
+from gateway.routing import Route, Router
+from gateway.upstream.balancer import Balancer, First
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.message import incoming_headers, outgoing_headers, request_head
+from perf import report
+from perf.hooks.empty import Empty0
+
+REPEATS = 5
+RUNS = 64
+BALANCER_GOALS = {10: 1.5, 1000: 5.0}
+"""µs for one choose(), by the number of endpoints."""
+
+FIELDS: RawHeaders = [
+    (b"host", b"app.example.com"),
+    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"),
+    (b"accept", b"text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"),
+    (b"accept-encoding", b"gzip, deflate, br"),
+    (b"accept-language", b"en-US,en;q=0.5"),
+    (b"cookie", b"session=0123456789abcdef0123456789abcdef; theme=dark"),
+    (b"referer", b"https://app.example.com/orders"),
+    (b"connection", b"keep-alive"),
+]
+"""What a browser sends."""
+
+ANSWER: RawHeaders = [
+    (b"server", b"nginx"),
+    (b"date", b"Mon, 01 Jan 2024 00:00:00 GMT"),
+    (b"content-type", b"application/json"),
+    (b"content-length", b"132"),
+    (b"connection", b"keep-alive"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One function and the arguments of its calls, which are made in turn."""
+
+    name: str
+    function: Callable[..., object]
+    calls: Sequence[tuple[Any, ...]]
+    at_most_us: float | None = None
+
+    def microseconds(self) -> float:
+        """The least time of one call."""
+        function, calls = self.function, self.calls
+
+        def once() -> None:
+            for arguments in calls:
+                function(*arguments)
+
+        timer = timeit.Timer(once)
+        number, _ = timer.autorange()
+        return min(timer.repeat(REPEATS, max(1, number // 2))) / max(1, number // 2) / len(calls) * 1e6
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("words", nargs=-1, metavar="[WORD]...")
+def main(words: tuple[str, ...]) -> None:
+    """Time parts of the core; with WORDs only the cases whose name holds one of them."""
+    skipped: list[str] = []
+    rows = []
+    for case in all_cases(skipped):
+        if words and not any(word in case.name for word in words):
+            continue
+        rows.append(_row(case, case.microseconds()))
+    console = Console()
+    report.print_table(["", "µs", "goal", ""], rows, console)
+    for line in skipped:
+        console.print(f"  not measured: {line}", highlight=False, markup=False)
+
+
+def _row(case: Case, figure: float) -> list[str]:
+    if case.at_most_us is None:
+        return [case.name, f"{figure:.3f}", "", ""]
+    verdict = report.MET if figure <= case.at_most_us else report.MISSED
+    return [case.name, f"{figure:.3f}", f"≤ {case.at_most_us}", verdict]
+
+
+def all_cases(skipped: list[str]) -> Iterable[Case]:
+    """Every case; what cannot be timed here is named in `skipped`."""
+    yield from header_cases()
+    yield from message_cases()
+    yield from router_cases()
+    yield from pipeline_cases()
+    yield from balancer_cases(skipped)
+
+
+def header_cases() -> Iterable[Case]:
+    headers = Headers.adopt(list(FIELDS))
+    again = [()] * RUNS
+    yield Case("headers: get, first of 8", lambda: headers.get(b"host"), again)
+    yield Case("headers: get, absent", lambda: headers.get(b"x-none"), again)
+    yield Case("headers: text by str name", lambda: headers.text("cookie"), again)
+    yield Case("headers: set, present", lambda: headers.set("referer", "x"), again)
+    yield Case("headers: copy and add", lambda: headers.copy().add(b"x-id", b"1"), again)
+
+
+def message_cases() -> Iterable[Case]:
+    again = [()] * RUNS
+    request = Request("GET", "/orders/17?full=1", Headers.adopt(list(FIELDS)))
+    outgoing = outgoing_headers(request, b"app.example.com", False)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "scheme": "http",
+        "raw_path": b"/orders/17",
+        "query_string": b"full=1",
+        "http_version": "1.1",
+        "client": ("127.0.0.1", 50000),
+        "headers": list(FIELDS),
+    }
+    yield Case("message: read_request", lambda: read_request(scope), again)
+    yield Case("message: Exchange", lambda: Exchange(_NO_APP, request), again)
+    yield Case("message: outgoing_headers", lambda: outgoing_headers(request, b"app.example.com", False), again)
+    yield Case("message: request_head", lambda: request_head("GET", b"/orders/17", outgoing, b""), again)
+    yield Case("message: incoming_headers", lambda: incoming_headers(ANSWER), again)
+
+
+_NO_APP = cast("Any", None)
+"""Nothing that is timed here asks its App anything."""
+
+
+def router_cases() -> Iterable[Case]:
+    paths = [f"/api/v{n}/" for n in range(50)]
+    one = Router([_route()])
+    by_path = Router([_route(path=path) for path in paths])
+    by_host = Router([_route(host=f"h{n}.example.com", path=path) for n in range(20) for path in paths[:5]])
+    plain = [(Request("GET", f"/api/v{n % 50}/item", {"host": "a.example.com"}),) for n in range(RUNS)]
+    named = [(Request("GET", f"/api/v{n % 5}/x", {"host": f"h{n % 20}.example.com"}),) for n in range(RUNS)]
+    coded = [(Request("GET", f"/api/v{n % 50}/a%20b/../c", {"host": "a.example.com"}),) for n in range(RUNS)]
+    yield Case("router: one route", one.match, plain)
+    yield Case("router: 50 paths", by_path.match, plain)
+    yield Case("router: 50 paths, coded", by_path.match, coded)
+    yield Case("router: 20 hosts of 5 paths", by_host.match, named)
+
+
+def _route(host: str = "", path: str = "/") -> Route:
+    settings = config.Route(match=config.Match(host=host, path=path), upstream="app")
+    return Route(settings, Pipeline(), _NO_APP)
+
+
+def pipeline_cases() -> Iterable[Case]:
+    exchange = Exchange(_NO_APP, Request())
+    response = Response()
+    for count in (1, 5, 10):
+        pipeline = Pipeline([(f"empty{n}", Empty0()) for n in range(count)])
+        asking = [(pipeline.ask, exchange)] * RUNS
+        yield Case(f"pipeline: on_request, {count} empty", _finish, asking)
+        passing = [(run, pipeline.on_response, exchange, response, "on_response", count)] * RUNS
+        yield Case(f"pipeline: on_response, {count} empty", _finish, passing)
+
+
+def _finish(function: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
+    """Run a coroutine that never waits."""
+    try:
+        function(*arguments).send(None)
+    except StopIteration:
+        return
+    raise RuntimeError("it waited")
+
+
+def balancer_cases(skipped: list[str]) -> Iterable[Case]:
+    """Every balancer that the core and the installed plugins bring, with sessions spread over 64 users."""
+    registry = _registry(skipped)
+    users = [{"host": "a.example.com", "x-user": f"user{n}"} for n in range(RUNS)]
+    exchanges = [Exchange(_NO_APP, Request("GET", "/", user, client=f"10.0.0.{n}")) for n, user in enumerate(users)]
+    for name in registry.registry.names("balancer"):
+        for count, at_most_us in BALANCER_GOALS.items():
+            endpoints = _endpoints(count)
+            try:
+                balancer = _balancer(registry, name)
+                balancer.choose(exchanges[0], endpoints)
+            except Exception as error:
+                skipped.append(f"balancer {name}: {error}")
+                break
+            calls = [(exchange, endpoints) for exchange in exchanges]
+            yield Case(f"balancer: {name}, {count:,} endpoints", balancer.choose, calls, at_most_us)
+
+
+def _registry(skipped: list[str]) -> PluginLoader:
+    loader = PluginLoader("")
+    loader.registry.add_balancer("first", First)
+    for name, entry in installed_plugins().items():
+        try:
+            if hasattr(entry.load(), "register"):
+                loader.instances([config.PluginUse(use=name)])
+        except (ConfigurationError, ImportError) as error:
+            skipped.append(f"plugin {name}: {error}")
+    return loader
+
+
+def _balancer(loader: PluginLoader, name: str) -> Balancer:
+    """With a key if it takes one, for that is the case worth timing."""
+    try:
+        keyed = config.Choice.model_validate({"use": name, "key": "header:x-user"})
+        return cast("Balancer", loader.registry.build("balancer", keyed, name))
+    except ConfigurationError:
+        return cast("Balancer", loader.registry.build("balancer", config.Choice(use=name), name))
+
+
+def _endpoints(count: int) -> tuple[Endpoint, ...]:
+    """Of three different weights, each with a few exchanges under way."""
+    chance = random.Random(7)
+    urls = [f"http://10.{n // 250}.1.{n % 250 + 1}:8080" for n in range(count)]
+    endpoints = tuple(Endpoint(config.EndpointSettings(url=url, weight=1 + n % 3)) for n, url in enumerate(urls))
+    for endpoint in endpoints:
+        endpoint.in_flight = chance.randrange(8)
+    return endpoints
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m perf.micro")
