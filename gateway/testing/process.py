@@ -56,11 +56,18 @@ class GatewayProcess:
         *,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
         ready_within: float = 20.0,
     ) -> None:
-        """Start and wait until it is ready. `under` is a command that runs the command, such as `prlimit`."""
+        """Start and wait until it is ready.
+
+        `files` are written beside the site file first, by name; `under` is a command that runs the
+        command, such as `prlimit`.
+        """
         self.directory = directory
+        for name, text in (files or {}).items():
+            (directory / name).write_text(text)
         self.site_file = directory / "site.toml"
         self.site_file.write_text(site)
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}

@@ -42,6 +42,7 @@ class GatewayFactory(Protocol):
         endpoints: Sequence[str | Origin] = (),
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
         under: Sequence[str] = (),
         **settings: object,
     ) -> GatewayProcess: ...
@@ -75,12 +76,15 @@ def gateways(directories: pytest.TempPathFactory) -> Iterator[GatewayFactory]:
             endpoints: Sequence[str | Origin] = (),
             arguments: Sequence[str] = (),
             environment: Mapping[str, str] | None = None,
+            files: Mapping[str, str] | None = None,
             under: Sequence[str] = (),
             **settings: object,
         ) -> GatewayProcess:
             text = site_text(endpoints, **settings) if site is None else site
             directory = directories.mktemp("gateway")
-            process = GatewayProcess(text, directory, arguments=arguments, environment=environment, under=under)
+            process = GatewayProcess(
+                text, directory, arguments=arguments, environment=environment, files=files, under=under
+            )
             stack.callback(_end, process)
             return process
 

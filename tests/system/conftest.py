@@ -6,7 +6,11 @@ of their own start their own with the `gateway` and `origin` fixtures.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +35,25 @@ def app(shared_origin: Origin) -> Iterator[Origin]:
     yield shared_origin
     assert shared_origin.errors == []
     shared_origin.reset()
+
+
+class Steady:
+    """Start fast origins in processes of their own: `steady("body")` gives the URL of one."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.pids: dict[str, int] = {}
+        self._stack = stack
+
+    def __call__(self, body: str = "steady") -> str:
+        command = [sys.executable, str(Path(__file__).with_name("steady_origin.py")), body]
+        process = self._stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+        self._stack.callback(process.kill)
+        url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        self.pids[url] = process.pid
+        return url
+
+
+@pytest.fixture
+def steady() -> Iterator[Steady]:
+    with ExitStack() as stack:
+        yield Steady(stack)
