@@ -100,6 +100,8 @@ def _ask(name: str) -> str:
 
 def _commit() -> str:
     """The short hash, with a `+` when the work tree differs from it; empty outside a repository."""
+    if not shutil.which("git"):
+        return ""
     git = ["git", "-C", str(Path(__file__).parent)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     if head.returncode:
