@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.testing import pytest_plugin
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the plugin from the source tree unless its entry point did that already."""
-    plugins = config.pluginmanager
-    if not plugins.has_plugin("gateway"):
-        plugins.import_plugin("gateway.testing.pytest_plugin")
+    if not config.pluginmanager.is_registered(pytest_plugin):
+        config.pluginmanager.register(pytest_plugin)
