@@ -46,7 +46,14 @@ def spare(module_origin) -> Origin:
 
 
 @pytest.fixture(scope="module")
-def troubled(module_gateway, shared_origin: Origin, spare: Origin, closed_port: str, black_hole: str):
+def third(module_origin) -> Origin:
+    return module_origin()
+
+
+@pytest.fixture(scope="module")
+def troubled(
+    module_gateway, shared_origin: Origin, spare: Origin, third: Origin, closed_port: str, black_hole: str
+) -> GatewayProcess:
     """One gateway with an upstream, and a route, for each kind of trouble."""
     quick = {"connect": "300ms", "response": "400ms", "idle": "400ms"}
     upstreams = {
@@ -59,9 +66,9 @@ def troubled(module_gateway, shared_origin: Origin, spare: Origin, closed_port: 
             "endpoints": [shared_origin],
             "pool": {"max_connections": 1, "queue": 1, "queue_timeout": "200ms"},
         },
-        "thrice": {"endpoints": [shared_origin], "retries": {"attempts": 3, "budget": 10.0}},
-        "pair": {"endpoints": [shared_origin, spare], "retries": {"attempts": 3, "budget": 10.0}},
-        "thrifty": {"endpoints": [shared_origin], "retries": {"attempts": 3, "budget": 0.2}},
+        "three": {"endpoints": [shared_origin, spare, third], "retries": {"attempts": 3, "budget": 1}},
+        "twice": {"endpoints": [shared_origin, spare, third], "retries": {"attempts": 2, "budget": 1}},
+        "thrifty": {"endpoints": [shared_origin, spare, third], "retries": {"budget": 0.2}},
         "total": {"endpoints": [shared_origin], "timeouts": {"total": "500ms"}, "retries": {"attempts": 1}},
     }
     routes = [{"match": {"path": f"/{name}/"}, "upstream": name} for name in upstreams]
@@ -282,6 +289,7 @@ def test_a_client_that_leaves_cancels_the_attempt_within_a_second(site, app, mom
     with site.connect() as client:
         length = b"10" if moment == "within the upload" else b"0"
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + length + b"\r\n\r\n")
+        client.send(b"some" if moment == "within the upload" else b"")
         app.wait_for_requests(1)
         if moment == "within the body":
             client.wire.take_until(b"half")
@@ -290,59 +298,56 @@ def test_a_client_that_leaves_cancels_the_attempt_within_a_second(site, app, mom
     assert left[0] - went < 1
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_an_idempotent_request_is_repeated_while_no_byte_came_back(troubled, app, method):
-    def third_time_lucky(connection: OriginConnection, request: SeenRequest) -> None:
-        connection.read_body(request)
-        if len(app.requests) < 3:
-            connection.close()
-        else:
-            connection.send(reply(b"" if method == "HEAD" else b"lucky"))
+@pytest.fixture
+def three(app: Origin, spare: Origin, third: Origin) -> list[Origin]:
+    """Three endpoints that read a request and close without a word."""
 
-    app.answer(third_time_lucky)
+    def close(connection: OriginConnection, request: SeenRequest) -> None:
+        connection.read_body(request)
+        connection.close()
+
+    for endpoint in (app, spare, third):
+        endpoint.reset(close)
+    return [app, spare, third]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_an_idempotent_request_is_repeated_while_no_byte_came_back(troubled, three, method):
+    three[2].answer(reply(b"" if method == "HEAD" else b"lucky"))
     body = b"body" if method == "PUT" else b""
-    head = f"{method} /thrice/ HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"{method} /three/ HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
     assert troubled.request(head.encode() + body).status == 200
-    assert [(seen.method, seen.body) for seen in app.requests] == [(method, body)] * 3
+    assert [(seen.method, seen.body) for endpoint in three for seen in endpoint.requests] == [(method, body)] * 3
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "FOO"])
-def test_another_request_is_not_repeated_once_it_went_out(troubled, app, spare, method):
-    spare.reset()
-    app.drop_connections()
-
-    def reset(connection: OriginConnection, request: SeenRequest) -> None:
-        connection.read_body(request)
-        connection.reset()
-
-    app.answer(reset)
-    data = f"{method} /pair/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody".encode()
+def test_another_request_is_not_repeated_once_it_went_out(troubled, three, method):
+    data = f"{method} /three/ HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody".encode()
     assert troubled.request(data).status == 502
-    assert (len(app.requests), len(spare.requests)) == (1, 0)
+    assert [len(endpoint.requests) for endpoint in three] == [1, 0, 0]
 
 
-def test_nothing_is_repeated_once_a_byte_came_back(troubled, app):
+def test_nothing_is_repeated_once_a_byte_came_back(troubled, three):
     def half(connection: OriginConnection, request: SeenRequest) -> None:
         connection.send(b"HTTP/1.1 200 OK\r\nCont")
         connection.close()
 
-    app.answer(half)
-    assert troubled.get("/thrice/").status == 502
-    assert len(app.requests) == 1
+    three[0].answer(half)
+    assert troubled.get("/three/").status == 502
+    assert [len(endpoint.requests) for endpoint in three] == [1, 0, 0]
 
 
-def test_retries_stop_at_a_count(troubled, app):
-    app.answer(lambda connection, request: connection.close())
-    assert troubled.get("/thrice/").status == 502
-    assert len(app.requests) == 3
+@pytest.mark.parametrize(("path", "attempts"), [("/three/", [1, 1, 1]), ("/twice/", [1, 1, 0])])
+def test_retries_stop_at_a_count(troubled, three, path, attempts):
+    assert troubled.get(path).status == 502
+    assert [len(endpoint.requests) for endpoint in three] == attempts
 
 
-def test_retries_stop_at_a_share_of_the_live_traffic(troubled, app):
-    app.answer(lambda connection, request: connection.close())
+def test_retries_stop_at_a_share_of_the_live_traffic(troubled, three):
     with troubled.connect() as client:
         for _ in range(200):
             assert client.request(b"GET /thrifty/ HTTP/1.1\r\nHost: a\r\n\r\n").status == 502
-    assert 200 < len(app.requests) < 300
+    assert 200 < sum(len(endpoint.requests) for endpoint in three) < 300
 
 
 @pytest.mark.parametrize(

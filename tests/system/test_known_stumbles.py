@@ -351,9 +351,9 @@ def test_the_response_timeout_does_not_run_while_an_upload_makes_progress(impati
 def test_the_response_timeout_runs_once_the_upload_is_complete(impatient, app):
     app.answer(lambda connection, request: connection.wait_closed())
     with impatient.connect() as client:
-        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbo")
         app.wait_for_requests(1)
-        client.send(b"body")
+        client.send(b"dy")
         assert client.read_response().status == 504
 
 
