@@ -1,0 +1,212 @@
+"""The composition root: settings become an App, which carries exchanges from request to response.
+
+Owns what is built from a configuration and the order of the phases. An App is immutable once built: a reload
+builds a new one beside it. Does not listen (`listeners`) and does not fork (`process`).
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+
+from gateway.admission import TrustedProxies, check
+from gateway.bus import Bus
+from gateway.config.loader import Source
+from gateway.config.model import Match, Settings
+from gateway.error_pages import error_response
+from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
+from gateway.forward import forward
+from gateway.model import Exchange, Request, Response
+from gateway.pipeline import Pipeline, order_hooks, run, wrap
+from gateway.registry import PluginLoader
+from gateway.routing import Route, Router
+from gateway.upstream.balancer import First
+from gateway.upstream.endpoint import Endpoint, EndpointState
+from gateway.upstream.group import Upstream
+from gateway.upstream.ticker import Ticker
+
+log = logging.getLogger("gateway")
+
+
+class App:
+    """One configuration, ready to serve."""
+
+    def __init__(self, source: Source, bus: Bus | None = None, worker: int = 0) -> None:
+        """Build everything that the configuration names. Raises ConfigurationError."""
+        self.source = source
+        self.settings: Settings = source.settings()
+        self.bus = bus or Bus()
+        self._worker = worker
+        self.in_flight = 0
+        """Exchanges that began on this App and have not ended."""
+        loader = PluginLoader(source.base)
+        loader.registry.add_balancer("first", First)
+        self.plugins = loader.instances(self.settings.plugins)
+        """The plugins of the whole gateway, in order, by name."""
+        route_plugins = [loader.instances(route.plugins) for route in self.settings.routes]
+        self.registry = loader.registry
+        ticker = Ticker()
+        self.upstreams = {
+            name: Upstream(name, settings, self._balancer(name, source.name), ticker)
+            for name, settings in self.settings.upstreams.items()
+        }
+        self.router = Router(
+            Route(settings, Pipeline(plugins), self.upstreams[settings.upstream])
+            for settings, plugins in zip(self.settings.routes, route_plugins, strict=True)
+        )
+        self._unrouted = Pipeline(self.plugins)
+        self._every_plugin = _distinct([self.plugins, *route_plugins])
+        self._trusted = TrustedProxies(self.settings.trusted_proxies)
+        self._limits = self.settings.limits
+        for upstream in self.upstreams.values():
+            upstream.on_change = self._endpoint_changed
+
+    def _balancer(self, name: str, file: str) -> object:
+        choice = self.settings.upstreams[name].balancer
+        return self.registry.build("balancer", choice, f"{file}: upstreams.{name}.balancer")
+
+    def once(self, name: str) -> bool:
+        """Whether this worker is the one that runs a job of the whole gateway."""
+        return self._worker == 0
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    async def startup(self) -> None:
+        """Start the plugins, in order. Raises PluginError if one refuses; those before it are shut down."""
+        started: list[tuple[str, object]] = []
+        for name, plugin in self._every_plugin:
+            try:
+                await _call_hook(plugin, "startup", self)
+            except Exception as error:
+                for done, other in reversed(started):
+                    await self._shut_down(done, other)
+                raise PluginError(f"plugin {name!r} failed in startup: {error}") from error
+            started.append((name, plugin))
+
+    async def shutdown(self) -> None:
+        """Stop the plugins, in reverse order, and close idle connections."""
+        for name, plugin in reversed(self._every_plugin):
+            await self._shut_down(name, plugin)
+        for upstream in self.upstreams.values():
+            upstream.close()
+
+    async def _shut_down(self, name: str, plugin: object) -> None:
+        try:
+            await _call_hook(plugin, "shutdown", self)
+        except Exception:
+            log.exception("plugin %r failed in shutdown", name)
+
+    # -- exchanges ---------------------------------------------------------------------------------------------
+
+    def is_trusted(self, request: Request) -> bool:
+        """Whether the peer may tell who the client is."""
+        return not self._trusted.is_empty and request.peer in self._trusted
+
+    async def respond(self, exchange: Exchange) -> Response:
+        """The response to an exchange, errors included. Its body may still be arriving."""
+        # hot: plain
+        try:
+            route = self._admit(exchange)
+            pipeline = route.pipeline
+            response, limit = None, len(pipeline.plugins)
+            if pipeline.on_request:
+                response, limit = await pipeline.ask(exchange)
+            if response is None:
+                response = await forward(exchange)
+                if pipeline.on_upstream_response:
+                    await run(pipeline.on_upstream_response, exchange, response, "on_upstream_response", limit)
+            if pipeline.on_response:
+                await run(pipeline.on_response, exchange, response, "on_response", limit)
+            if pipeline.wrap_response_body:
+                wrap_body(exchange, pipeline, response, limit)
+        except GatewayError as error:
+            response = await self._respond_to_error(exchange, error)
+        except Exception as error:
+            log.exception("request %s failed", exchange.id)
+            response = await self._respond_to_error(exchange, GatewayError(repr(error)))
+        exchange.response = response
+        return response
+
+    def _admit(self, exchange: Exchange) -> Route:
+        """Check the request and find its route, which is set even when this raises."""
+        # hot: plain
+        request = exchange.request
+        router = self.router
+        if not self._trusted.is_empty:
+            request.client = self._trusted.client_of(request)
+        route = router.only
+        exchange.route = route or self._no_route()
+        check(request, self._limits)
+        if route is None:
+            route = router.match(request)
+            if route is None:
+                raise NoRoute
+            exchange.route = route
+        return route
+
+    def _no_route(self) -> Route:
+        """The place of exchanges that no route took: the plugins of the whole gateway see them pass."""
+        route = Route.__new__(Route)
+        route.name, route.match, route.pipeline = "none", Match(), self._unrouted
+        return route
+
+    async def _respond_to_error(self, exchange: Exchange, error: GatewayError) -> Response:
+        if exchange.open_body is not None:
+            exchange.open_body.close(error)
+        exchange.error = error
+        self._log_error(exchange, error)
+        pipeline = exchange.route.pipeline
+        response = pipeline.ask_error(exchange, error) or error_response(exchange, error)
+        try:
+            if pipeline.on_response:
+                await run(pipeline.on_response, exchange, response, "on_response", len(pipeline.plugins))
+        except GatewayError as second:
+            log.error("request %s: %s", exchange.id, second)
+            response = error_response(exchange, second)
+        return response
+
+    def _log_error(self, exchange: Exchange, error: GatewayError) -> None:
+        level = logging.DEBUG if error.side == "client" else logging.WARNING
+        if isinstance(error, PluginError):
+            log.error("request %s: %s", exchange.id, error, exc_info=error.__cause__)
+        else:
+            log.log(level, "request %s: %s: %s", exchange.id, type(error).__name__, error)
+
+    def _endpoint_changed(self, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str) -> None:
+        log.info("endpoint %s: %s → %s: %s", endpoint.name, old.value, new.value, reason)
+        self._unrouted.tell_endpoint(endpoint, old, new, reason)
+
+    def __repr__(self) -> str:
+        return f"<App {self.source.name}: {len(self.router.routes)} routes, {len(self.upstreams)} upstreams>"
+
+
+def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit: int) -> None:
+    """Let plugins put their iterators around the response's body; a whole body becomes an iterator first."""
+    original = response.body
+    source = _once(original) if isinstance(original, bytes) else original
+    wrapped = wrap(pipeline.wrap_response_body, exchange, source, "wrap_response_body", limit)
+    if wrapped is not source:
+        response.body = wrapped
+
+
+async def _once(data: bytes):  # type: ignore[no-untyped-def]
+    if data:
+        yield data
+
+
+def _distinct(lists: list[list[tuple[str, object]]]) -> list[tuple[str, object]]:
+    seen: dict[int, tuple[str, object]] = {}
+    for plugins in lists:
+        for name, plugin in plugins:
+            seen.setdefault(id(plugin), (name, plugin))
+    return list(seen.values())
+
+
+async def _call_hook(plugin: object, hook: str, app: App) -> None:
+    for step in order_hooks([(type(plugin).__name__, plugin)])[hook]:
+        result = step.call(app)
+        if inspect.isawaitable(result):
+            await result
+
+
+__all__ = ["App", "ConfigurationError"]

@@ -1,0 +1,189 @@
+"""From a site file or a profile's name to settings: read, merge, validate, and say clearly what is wrong.
+
+Owns files, entry points of profiles, and the error text. Does not load plugins (`gateway.registry`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from gateway.config.merge import Data, deep_merge
+from gateway.config.model import Settings
+from gateway.config.plugin_lists import merge_plugins
+from gateway.config.types import nearest
+from gateway.errors import ConfigurationError
+
+PROFILES = "gateway.profiles"
+"""The entry-point group: a profile's name → the module beside whose `profile.toml` it is."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Merged configuration before validation, with what an error needs to name its place.
+
+    Plain data: it goes to the workers as it is, so that all of them run what was checked.
+    """
+
+    data: Data
+    name: str
+    """The file, or `command line`."""
+    base: str = ""
+    """The folder that relative paths start from."""
+    profile: str = ""
+    own_keys: tuple[str, ...] = field(default=())
+    """Top-level keys of the site itself; the others come from the profile."""
+
+    def settings(self) -> Settings:
+        """Validate. Raises ConfigurationError."""
+        try:
+            return Settings.model_validate(self.data, context={"base": self.base})
+        except ValidationError as error:
+            raise ConfigurationError(describe(error, self._place)) from None
+
+    def _place(self, location: Sequence[str | int]) -> str:
+        top = str(location[0]) if location else ""
+        is_own = not top or top in self.own_keys or not self.profile
+        return self.name if is_own else f"profile {self.profile}"
+
+
+def load(
+    target: str, *, listen: Sequence[str] = (), upstream: Sequence[str] = (), workers: int | None = None
+) -> Source:
+    """A site file, or a profile by name; options of the command line come on top. Raises ConfigurationError."""
+    if target.endswith(".toml") or "/" in target or Path(target).is_file():
+        path = Path(target)
+        source = merge(read_toml(path), name=target, base=path.resolve().parent)
+    else:
+        source = merge({"profile": target}, name="command line", base=Path.cwd())
+    return _with_options(source, listen, upstream, workers)
+
+
+def _with_options(source: Source, listen: Sequence[str], upstream: Sequence[str], workers: int | None) -> Source:
+    data, defaults = dict(source.data), source.data.get("defaults", {})
+    if listen:
+        data["listeners"] = [deep_merge(defaults.get("listener", {}), {"bind": bind}) for bind in listen]
+    elif "listeners" not in data and source.name == "command line":
+        raise ConfigurationError("no listener: say where to listen, as in --listen 127.0.0.1:8080")
+    if upstream:
+        named = deep_merge(defaults.get("upstream", {}), {"endpoints": list(upstream)})
+        data["upstreams"] = {**data.get("upstreams", {}), "app": named}
+    if workers is not None:
+        data["workers"] = workers
+    upstreams = data.get("upstreams", {})
+    if not data.get("routes") and isinstance(upstreams, dict) and len(upstreams) == 1:
+        plugins = data.get("plugins", [])
+        data["routes"] = [{"name": "default", "upstream": next(iter(upstreams)), "plugins": plugins}]
+    data.pop("defaults", None)
+    return Source(data, source.name, source.base, source.profile, source.own_keys)
+
+
+def read_toml(path: Path) -> Data:
+    """A TOML file as data. Raises ConfigurationError with the file, and the line where the syntax is wrong."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}") from None
+
+
+def merge(site: Data, *, name: str, base: Path) -> Source:
+    """Lay a site over its profile: tables merge, the site wins; plugin lists follow `merge_plugins`."""
+    profile_name = site.get("profile", "")
+    if not isinstance(profile_name, str):
+        raise ConfigurationError(f"{name}: profile: expected a name or a path, not {profile_name!r}")
+    profile = read_profile(profile_name, base) if profile_name else {}
+    data = deep_merge(
+        {key: value for key, value in profile.items() if key != "plugins"},
+        {key: value for key, value in site.items() if key not in ("plugins", "routes")},
+    )
+    plugins = merge_plugins([], profile.get("plugins", []), f"profile {profile_name}: plugins")
+    data["plugins"] = merge_plugins(plugins, site.get("plugins", []), f"{name}: plugins")
+    routes = site.get("routes", profile.get("routes", []))
+    data["routes"] = _routes(routes, data["plugins"], name) if isinstance(routes, list) else routes
+    _apply_defaults(data)
+    return Source(data, name, str(base), profile_name, tuple(site))
+
+
+def _routes(routes: list[Any], plugins: list[Data], name: str) -> list[Any]:
+    merged: list[Any] = []
+    for index, route in enumerate(routes):
+        if isinstance(route, dict):
+            where = f"{name}: routes[{index}].plugins"
+            route = {**route, "plugins": merge_plugins(plugins, route.get("plugins", []), where)}
+        merged.append(route)
+    return merged
+
+
+def _apply_defaults(data: Data) -> None:
+    defaults = data.get("defaults", {})
+    if not isinstance(defaults, dict):
+        return
+    listeners, upstreams = data.get("listeners"), data.get("upstreams")
+    if isinstance(listeners, list):
+        data["listeners"] = [
+            deep_merge(defaults.get("listener", {}), item) if isinstance(item, dict) else item for item in listeners
+        ]
+    if isinstance(upstreams, dict):
+        data["upstreams"] = {
+            key: deep_merge(defaults.get("upstream", {}), item) if isinstance(item, dict) else item
+            for key, item in upstreams.items()
+        }
+
+
+def installed_profiles() -> dict[str, EntryPoint]:
+    """Every profile that an installed package announces."""
+    return {entry.name: entry for entry in sorted(entry_points(group=PROFILES), key=lambda entry: entry.name)}
+
+
+def read_profile(name: str, base: Path) -> Data:
+    """A profile's data, by name or as a path to a TOML file. Raises ConfigurationError."""
+    if name.endswith(".toml"):
+        return read_toml(base / name)
+    known = installed_profiles()
+    if name not in known:
+        hint = nearest(name, known)
+        install = f"; is gateway-profile-{name} installed?" if not known else ""
+        raise ConfigurationError(f"profile {name!r} is not installed{hint}{install}")
+    return tomllib.loads((files(known[name].value) / "profile.toml").read_text(encoding="utf-8"))
+
+
+def describe(error: ValidationError, place: Any) -> str:
+    """A validation error as lines of `file: key.path: what was expected`."""
+    lines = []
+    for item in error.errors(include_url=False):
+        location = item["loc"]
+        path = key_path(location)
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "missing":
+            message = "is missing"
+        elif item["type"] not in ("value_error", "unknown_key"):
+            message = f"{message[:1].lower()}{message[1:]}, not {item['input']!r}"
+        lines.append(": ".join(part for part in (place(location), path, message) if part))
+    return "\n".join(lines)
+
+
+def key_path(location: Sequence[str | int]) -> str:
+    """`("listeners", 0, "bind")` → `listeners[0].bind`."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def validate(model: type[BaseModel], data: Data, where: str, base: str = "") -> BaseModel:
+    """Validate a part that is not in the settings' own models, such as a plugin's configuration."""
+    try:
+        return model.model_validate(data, context={"base": base})
+    except ValidationError as error:
+        raise ConfigurationError(describe(error, lambda _: where)) from None

@@ -1,0 +1,318 @@
+"""The settings of a gateway as typed, frozen models, each with a safe default.
+
+Owns names, types and defaults. Does not read files (`loader`) and does not act on anything.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+
+from gateway.config.types import Duration, FilePath, Model, Size
+
+
+class Address(NamedTuple):
+    """Where to bind or connect: a host and port, or the path of a Unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_bind(value: object) -> object:
+    """`127.0.0.1:8080`, `[::1]:8080`, `:8080` (every IPv4 address) or `unix:/run/gateway.sock`."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("unix:"):
+        if not value[5:]:
+            raise ValueError("unix: wants a path, as in unix:/run/gateway.sock")
+        return Address(path=value[5:])
+    host, _, port = value.rpartition(":")
+    host = {"": "0.0.0.0", "*": "0.0.0.0", "localhost": "127.0.0.1"}.get(host, host.strip("[]"))
+    try:
+        ipaddress.ip_address(host)
+        number = int(port)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 65535:
+        raise ValueError(f'expected "ADDRESS:PORT" with an IP address, or "unix:PATH", not {value!r}')
+    return Address(host, number)
+
+
+Bind = Annotated[Address, BeforeValidator(parse_bind), PlainSerializer(str)]
+
+
+class ListenerTLS(Model):
+    """TLS on a listener: one certificate, in PEM files."""
+
+    cert: FilePath
+    key: FilePath
+    min_version: Literal["1.2", "1.3"] = "1.2"
+
+
+class Listener(Model):
+    """A bound address, its protocol and TLS."""
+
+    bind: Bind
+    name: str = ""
+    protocol: str = "http"
+    tls: ListenerTLS | None = None
+    http: Literal["", "1", "2", "auto"] = ""
+    """HTTP versions; empty means 1 on plaintext, auto (1.1 and 2) over TLS."""
+    websockets: bool = True
+    max_connections: Annotated[int, Field(gt=0)] = 16384
+    """Connections at once and per worker; more wait in the backlog."""
+    backlog: Annotated[int, Field(gt=0)] = 4096
+    header_timeout: Duration = 30.0
+    """Seconds to read a request head; also how long a kept connection may idle."""
+
+    @property
+    def http_mode(self) -> str:
+        """`1`, `2` or `auto`."""
+        return self.http or ("auto" if self.tls else "1")
+
+    @property
+    def label(self) -> str:
+        """The name, or the address."""
+        return self.name or str(self.bind)
+
+    @property
+    def url(self) -> str:
+        """How a person would write it: `https://127.0.0.1:8443`."""
+        return f"{'https' if self.tls else 'http'}://{self.bind}"
+
+
+class Limits(Model):
+    """What a client may send. Zero means no limit."""
+
+    max_body: Size = 1024**3
+    max_header: Size = 64 * 1024
+    max_uri: Size = 16 * 1024
+    body_timeout: Duration = 30.0
+    """Seconds without a further byte of a request body."""
+
+
+class EndpointSettings(Model):
+    """One address of an upstream."""
+
+    url: str
+    weight: Annotated[int, Field(ge=0, le=65535)] = 1
+
+    @field_validator("url")
+    @classmethod
+    def _check(cls, value: str) -> str:
+        split_endpoint(value)
+        return value
+
+
+class EndpointURL(NamedTuple):
+    """The parts of an endpoint's URL."""
+
+    scheme: str
+    address: Address
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a Host header has them; the port is left out where it is the scheme's own."""
+        host, port, path = self.address
+        if path:
+            return "localhost"
+        host = f"[{host}]" if ":" in host else host
+        return host if port == (443 if self.scheme == "https" else 80) else f"{host}:{port}"
+
+
+def split_endpoint(url: str) -> EndpointURL:
+    """`http://10.0.0.1:8000`, `https://app`, `unix:/run/app.sock`, or a bare `10.0.0.1:8000`.
+
+    Raises ValueError that says what was expected.
+    """
+    if url.startswith("unix:"):
+        if not url[5:]:
+            raise ValueError("unix: wants a path, as in unix:/run/app.sock")
+        return EndpointURL("http", Address(path=url[5:]))
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"scheme {parts.scheme!r} is not http or https, in {url!r}")
+    if parts.path not in ("", "/") or parts.query or parts.username:
+        raise ValueError(f"an endpoint is scheme, host and port only, not {url!r}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if not parts.hostname or port in (-1, 0):
+        raise ValueError(f'expected "http://HOST:PORT", not {url!r}')
+    return EndpointURL(parts.scheme, Address(parts.hostname, port or (443 if parts.scheme == "https" else 80)))
+
+
+class Pool(Model):
+    """Connections to one endpoint, per worker."""
+
+    max_connections: Annotated[int, Field(gt=0)] = 1024
+    max_idle: Annotated[int, Field(ge=0)] = 256
+    idle_timeout: Duration = 60.0
+    queue: Annotated[int, Field(ge=0)] = 1024
+    """Exchanges that may wait for a connection when all are taken."""
+    queue_timeout: Duration = 5.0
+
+
+class Timeouts(Model):
+    """Seconds towards an endpoint. Zero means no limit."""
+
+    connect: Duration = 5.0
+    response: Duration = 60.0
+    """From the last byte sent to the response head. Does not run while an upload makes progress."""
+    idle: Duration = 60.0
+    """Between two pieces of a body."""
+    tunnel_idle: Duration = 3600.0
+    """Without a message either way through a WebSocket."""
+    total: Duration = 0.0
+
+
+class Retries(Model):
+    """When a request is repeated at another endpoint."""
+
+    attempts: Annotated[int, Field(ge=1, le=16)] = 3
+    """Attempts in all, the first one counted."""
+    budget: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Retries as a share of the live traffic of this upstream, so that a sick one is not beaten by them."""
+
+
+class UpstreamTLS(Model):
+    """How an https endpoint is verified."""
+
+    verify: bool = True
+    ca: FilePath | None = None
+    server_name: str = ""
+    """For SNI and verification; empty means the endpoint's host name."""
+    cert: FilePath | None = None
+    key: FilePath | None = None
+
+
+def _named(value: object) -> object:
+    return {"use": value} if isinstance(value, str) else value
+
+
+class Choice(Model):
+    """A strategy by name, with its settings beside it: `{ use = "ring-hash", key = "header:x-user" }`."""
+
+    model_config = {"extra": "allow"}
+
+    use: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All but the name."""
+        return dict(self.model_extra or {})
+
+
+class Upstream(Model):
+    """A named group of endpoints with a balancer."""
+
+    endpoints: Annotated[tuple[EndpointSettings, ...], Field(min_length=1)]
+    balancer: Annotated[Choice, BeforeValidator(_named)] = Choice(use="first")
+    host: str = "keep"
+    """The Host that endpoints see: `keep` the client's, the `endpoint`'s own, or a literal."""
+    pool: Pool = Pool()
+    timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
+    tls: UpstreamTLS = UpstreamTLS()
+    max_response_header: Size = 64 * 1024
+
+    @field_validator("endpoints", mode="before")
+    @classmethod
+    def _read_endpoints(cls, value: object) -> object:
+        if not isinstance(value, list | tuple):
+            return value
+        return [{"url": item} if isinstance(item, str) else item for item in value]
+
+    @field_validator("endpoints")
+    @classmethod
+    def _refuse_repeats(cls, value: tuple[EndpointSettings, ...]) -> tuple[EndpointSettings, ...]:
+        urls = [endpoint.url for endpoint in value]
+        for url in urls:
+            if urls.count(url) > 1:
+                raise ValueError(f"endpoint {url!r} stands there twice; use weight instead")
+        return value
+
+
+class Match(Model):
+    """What a request must look like."""
+
+    host: str = ""
+    """Exact, or `*.example.com`; empty means any."""
+    path: str = "/"
+    """A prefix by whole segments: `/v1` matches `/v1` and `/v1/users`, not `/v10`."""
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        if "*" in value.removeprefix("*.") or "/" in value:
+            raise ValueError(f'expected "example.com" or "*.example.com", not {value!r}')
+        return value.lower()
+
+    @field_validator("path")
+    @classmethod
+    def _check_path(cls, value: str) -> str:
+        if not value.startswith("/"):
+            raise ValueError(f'a path begins with "/", not {value!r}')
+        return value
+
+
+class PluginUse(Model):
+    """One plugin of an ordered list, with its configuration and where it was named."""
+
+    use: str
+    config: dict[str, Any] = {}
+    where: str = ""
+
+
+class Route(Model):
+    """A match on the request, its plugins and its upstream."""
+
+    name: str = ""
+    match: Match = Match()
+    upstream: str
+    plugins: tuple[PluginUse, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name, or what it matches."""
+        return self.name or f"{self.match.host or '*'}{self.match.path}"
+
+
+class Settings(Model):
+    """A whole gateway."""
+
+    profile: str = ""
+    description: str = ""
+    plugins: tuple[PluginUse, ...] = ()
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1)]
+    upstreams: dict[str, Upstream] = {}
+    routes: tuple[Route, ...] = ()
+    limits: Limits = Limits()
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    drain_timeout: Duration = 30.0
+    """Seconds that exchanges in flight have to finish when a worker stops."""
+    admin_socket: FilePath | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _check_routes(self) -> Settings:
+        for route in self.routes:
+            if route.upstream not in self.upstreams:
+                known = ", ".join(sorted(self.upstreams)) or "none"
+                raise ValueError(
+                    f"route {route.label!r} names upstream {route.upstream!r}, which is not defined"
+                    f" (known: {known})"
+                )
+        return self

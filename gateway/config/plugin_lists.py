@@ -1,0 +1,83 @@
+"""How a site's or a route's plugins change the list they inherit: override, add, place, drop.
+
+Owns the two notations (a list, a table) and their meaning. Does not know any plugin.
+"""
+
+from __future__ import annotations
+
+from gateway.config.merge import Data, deep_merge
+from gateway.config.types import nearest
+from gateway.errors import ConfigurationError
+
+
+def merge_plugins(inherited: list[Data], changes: object, where: str) -> list[Data]:
+    """The inherited list with the changes applied, each entry as `{use, config, where}`.
+
+    A plugin that is already in the list keeps its place and gets the configuration merged into its own; a new
+    one goes to the end (nearest to the upstream), or where `before` or `after` puts it. `false` in a table, or
+    a leading `-` in a list, drops one.
+    """
+    merged = list(inherited)
+    for entry in _entries(changes, where):
+        _apply(merged, entry)
+    return merged
+
+
+def _entries(changes: object, where: str) -> list[Data]:
+    if isinstance(changes, dict):
+        return [_from_table(name, value, f"{where}.{name}") for name, value in changes.items()]
+    if isinstance(changes, list):
+        return [_from_list(value, f"{where}[{index}]") for index, value in enumerate(changes)]
+    raise ConfigurationError(f"{where}: expected a list or a table of plugins, not {changes!r}")
+
+
+def _from_table(name: str, value: object, where: str) -> Data:
+    if isinstance(value, bool):
+        return {"use": name, "config": {}, "where": where, "drop": not value}
+    if isinstance(value, dict):
+        return _split(name, value, where)
+    raise ConfigurationError(f"{where}: expected a table of settings, true or false, not {value!r}")
+
+
+def _from_list(value: object, where: str) -> Data:
+    if isinstance(value, str):
+        return {"use": value.removeprefix("-"), "config": {}, "where": where, "drop": value.startswith("-")}
+    if isinstance(value, dict) and isinstance(value.get("use"), str):
+        if set(value) == {"use", "config", "where"}:
+            return value  # already in its final form: a route that inherits the whole list
+        return _split(value["use"], {key: item for key, item in value.items() if key != "use"}, where)
+    raise ConfigurationError(f'{where}: expected "name", "./file.py:Class" or {{ use = "name", … }}, not {value!r}')
+
+
+def _split(name: str, settings: Data, where: str) -> Data:
+    config = {key: item for key, item in settings.items() if key not in ("before", "after")}
+    place = {key: settings[key] for key in ("before", "after") if key in settings}
+    if len(place) == 2:
+        raise ConfigurationError(f"{where}: before and after exclude each other")
+    return {"use": name, "config": config, "where": where, **place}
+
+
+def _apply(merged: list[Data], entry: Data) -> None:
+    names = [item["use"] for item in merged]
+    name = entry["use"]
+    if entry.get("drop"):
+        if name not in names:
+            raise ConfigurationError(f"{entry['where']}: {name!r} is not in the list{nearest(name, names)}")
+        del merged[names.index(name)]
+        return
+    new = {"use": name, "config": entry["config"], "where": entry["where"]}
+    if name in names:
+        old = merged.pop(names.index(name))
+        new["config"] = deep_merge(old["config"], entry["config"])
+        position = names.index(name)
+        names.remove(name)
+    else:
+        position = len(merged)
+    for key, offset in (("before", 0), ("after", 1)):
+        if key in entry:
+            if entry[key] not in names:
+                raise ConfigurationError(
+                    f"{entry['where']}: {key}: {entry[key]!r} is not in the list{nearest(entry[key], names)}"
+                )
+            position = names.index(entry[key]) + offset
+    merged.insert(position, new)

@@ -1,0 +1,129 @@
+"""Values as people write them: durations, sizes, secrets; and the base of every configuration model.
+
+Owns parsing and the message for an unknown key. Does not know any particular setting.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)").fullmatch
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KiB|MB|MiB|GB|GiB)").fullmatch
+_BYTES = {
+    "B": 1, "kB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3,
+}  # fmt: skip
+
+
+def parse_duration(value: object) -> object:
+    """`"5s"`, `"250ms"`, `"1.5h"` → seconds. A bare number is seconds."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION(value.strip())
+    if match is None:
+        raise ValueError(f'expected a duration such as "5s", "250ms" or "10m", not {value!r}')
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_size(value: object) -> object:
+    """`"16MiB"`, `"64kB"` → bytes. A bare number is bytes."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE(value.strip())
+    if match is None:
+        raise ValueError(f'expected a size such as "16MiB" or "64KiB", not {value!r}')
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def _not_negative(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
+        raise ValueError("must not be negative")
+    return value
+
+
+def read_secret(value: object) -> object:
+    """`{ env = "NAME" }` or `{ file = "path" }` → what stands there; a string stands for itself."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"env"}:
+        if value["env"] not in os.environ:
+            raise ValueError(f"the environment variable {value['env']} is not set")
+        return os.environ[value["env"]]
+    if set(value) == {"file"}:
+        try:
+            return Path(value["file"]).read_text().strip()
+        except OSError as error:
+            raise ValueError(f"the file {value['file']} cannot be read: {error.strerror}") from None
+    raise ValueError('expected a string, { env = "NAME" } or { file = "path" }')
+
+
+def _from_base(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base")
+    return Path(base) / path if base else path
+
+
+_DURATION_SCHEMA = {"type": ["string", "number"], "description": 'seconds, or "5s", "250ms", "10m", "1h"'}
+_SIZE_SCHEMA = {"type": ["string", "integer"], "description": 'bytes, or "64KiB", "16MiB", "1GB"'}
+
+Duration = Annotated[
+    float, BeforeValidator(_not_negative), BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)
+]
+"""Seconds, written as `"5s"`, `"250ms"`, `"10m"`."""
+
+Size = Annotated[int, BeforeValidator(_not_negative), BeforeValidator(parse_size), WithJsonSchema(_SIZE_SCHEMA)]
+"""Bytes, written as `"64KiB"`, `"16MiB"`."""
+
+FilePath = Annotated[Path, AfterValidator(_from_base)]
+"""A path; a relative one starts at the folder of the site file."""
+
+Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
+"""A value that never appears in a log or in what `check` prints."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A suggestion to append to a message: `; did you mean 'x'?`, or what is known, or nothing."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f" (known: {', '.join(names)})" if names else ""
+
+
+class Model(BaseModel):
+    """The base of every configuration model: frozen, no unknown keys, with a hint at the nearest known one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            known = [field.alias or name for name, field in cls.model_fields.items()]
+            for key in data:
+                if key not in known and cls.model_config.get("extra") == "forbid":
+                    hint = nearest(str(key), known)
+                    raise PydanticCustomError(
+                        "unknown_key", "unknown key '{key}'{hint}", {"key": str(key), "hint": hint}
+                    )
+        return data
+
+
+class PluginConfig(Model):
+    """The base of a plugin's `Config`: typed, frozen, printable as JSON Schema."""

@@ -1,0 +1,121 @@
+"""The error tree: whose fault it is, what the client gets, and whether another try makes sense.
+
+Owns statuses and messages. Does not know how an error becomes a response (`gateway.error_pages`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GatewayError(Exception):
+    """A failure with a side, a status for the client and a word on whether another try makes sense."""
+
+    status: int = 500
+    side: ClassVar[str] = "gateway"
+    is_retryable: ClassVar[bool] = False
+    """True if no byte of a response was seen, so another attempt can still answer the client."""
+
+
+class ConfigurationError(GatewayError):
+    """The configuration cannot be used: the message names the file, the key path and the mend."""
+
+
+class PluginError(GatewayError):
+    """A plugin broke its contract or raised while it answered for an exchange (fails closed)."""
+
+
+class ClientError(GatewayError):
+    """The client sent something that no gateway may pass on."""
+
+    status = 400
+    side = "client"
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ClientDisconnected(ClientError):
+    """The client left before the response was complete; nobody is there to be answered."""
+
+    def __init__(self, message: str = "the client left") -> None:
+        super().__init__(message, status=499)
+
+
+class BodyTooLarge(ClientError):
+    """The request body is larger than `limits.max_body` (RFC 9110 15.5.14)."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"request body over the limit of {max_bytes} bytes", status=413)
+
+
+class BodyTimeout(ClientError):
+    """The client sent no further byte of its body in time (RFC 9110 15.5.9)."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no progress of the request body within {seconds:g} s", status=408)
+
+
+class NoRoute(ClientError):
+    """No route matches the request."""
+
+    def __init__(self) -> None:
+        super().__init__("no route matches", status=404)
+
+
+class UpstreamError(GatewayError):
+    """The upstream side failed."""
+
+    status = 502
+    side = "upstream"
+
+
+class NoEndpoint(UpstreamError):
+    """No endpoint of the upstream is available, or all of them are at their limits."""
+
+    status = 503
+
+
+class ConnectFailed(UpstreamError):
+    """No connection to the endpoint came about: refused, unreachable, or TLS failed."""
+
+    is_retryable = True
+
+
+class ConnectTimeout(ConnectFailed):
+    """The endpoint did not accept the connection in time."""
+
+    status = 504
+
+
+class StaleConnection(UpstreamError):
+    """A kept connection was closed by the endpoint before a byte of the response (RFC 9112 9.3.1)."""
+
+    is_retryable = True
+
+
+class UpstreamClosed(UpstreamError):
+    """A fresh connection was closed by the endpoint before a byte of the response."""
+
+    is_retryable = True
+
+
+class UpstreamTimeout(UpstreamError):
+    """The endpoint accepted the connection but sent no response head in time; it may still be at work."""
+
+    status = 504
+
+
+class BadResponse(UpstreamError):
+    """What the endpoint sent is not an HTTP response that may be passed on."""
+
+
+class ResponseCut(UpstreamError):
+    """The endpoint ended or stalled within the body: the client's response is cut, too."""
+
+
+class ExchangeTimeout(UpstreamError):
+    """The exchange as a whole took longer than `timeouts.total`."""
+
+    status = 504

@@ -1,0 +1,348 @@
+"""Choose where an exchange goes next, and try again when that is safe.
+
+Knows endpoints and attempts. Does not know sockets, routes or profiles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+from gateway.errors import (
+    ConnectFailed,
+    ExchangeTimeout,
+    GatewayError,
+    StaleConnection,
+    UpstreamError,
+)
+from gateway.headers import Headers
+from gateway.model import IDEMPOTENT_METHODS, Attempt, Exchange, Response
+from gateway.pipeline import Pipeline, run, tell, wrap
+from gateway.upstream.message import incoming_headers, outgoing_headers, request_head, without_framing
+
+if TYPE_CHECKING:
+    from gateway.upstream.endpoint import Endpoint
+    from gateway.upstream.group import Upstream
+    from gateway.upstream.http1 import Http1Connection
+
+CHUNKED = b"transfer-encoding: chunked\r\n"
+
+
+async def forward(exchange: Exchange) -> Response:
+    """The upstream's response, from the first attempt that brought one. Raises GatewayError."""
+    upstream = exchange.route.upstream
+    upstream.earn_retry()
+    total = upstream.settings.timeouts.total
+    if not total:
+        return await _forward(exchange, upstream)
+    try:
+        async with asyncio.timeout(total):
+            return await _forward(exchange, upstream)
+    except TimeoutError:
+        raise ExchangeTimeout(f"no response head within {total:g} s in all") from None
+
+
+async def _forward(exchange: Exchange, upstream: Upstream) -> Response:
+    route = exchange.route
+    body = await _prepare_body(exchange, route.pipeline) if exchange.request.has_body else None
+    failed: list[Endpoint] = []
+    while True:
+        endpoint = pick(exchange, upstream, failed)
+        try:
+            return await _attempt(exchange, upstream, endpoint, body, is_fresh=False)
+        except StaleConnection as error:
+            # RFC 9112 9.3.1: a kept connection may close at any time; that says nothing about the endpoint.
+            if not _can_repeat(exchange, error, body):
+                raise
+        except UpstreamError as error:
+            if not _may_retry(exchange, upstream, error, body, failed, endpoint):
+                raise
+            failed.append(endpoint)
+            continue
+        try:
+            return await _attempt(exchange, upstream, endpoint, body, is_fresh=True)
+        except UpstreamError as error:
+            if not _may_retry(exchange, upstream, error, body, failed, endpoint):
+                raise
+            failed.append(endpoint)
+
+
+def pick(exchange: Exchange, upstream: Upstream, failed: Sequence[Endpoint]) -> Endpoint:
+    """The endpoint of the next attempt: affinity first, then the balancer. Raises NoEndpoint."""
+    # hot: plain
+    candidates = upstream.available
+    if failed:
+        candidates = tuple(endpoint for endpoint in candidates if endpoint not in failed)
+    if not candidates:
+        raise upstream.nobody()
+    for select in exchange.route.pipeline.on_select:
+        endpoint: Endpoint | None = select(exchange, candidates)
+        if endpoint is not None:
+            return endpoint
+    endpoint = upstream.balancer.choose(exchange, candidates)
+    if endpoint is None:
+        raise upstream.nobody()
+    return endpoint
+
+
+def _can_repeat(exchange: Exchange, error: UpstreamError, body: _RequestBody | None) -> bool:
+    """Whether a repetition cannot do harm: nothing was sent, or it is idempotent and can be sent again."""
+    if not error.is_retryable:
+        return False
+    if isinstance(error, ConnectFailed):
+        return body is None or not body.is_started
+    return exchange.request.method in IDEMPOTENT_METHODS and (body is None or body.is_whole)
+
+
+def _may_retry(
+    exchange: Exchange,
+    upstream: Upstream,
+    error: UpstreamError,
+    body: _RequestBody | None,
+    failed: Sequence[Endpoint],
+    endpoint: Endpoint,
+) -> bool:
+    """Whether another endpoint may be asked: it is safe, there is one, and count and budget allow it."""
+    if not _can_repeat(exchange, error, body):
+        return False
+    if len(failed) + 1 >= upstream.settings.retries.attempts:
+        return False
+    if all(other is endpoint or other in failed for other in upstream.available):
+        return False
+    # A refused connection cost the upstream nothing, so it does not count against the budget.
+    return isinstance(error, ConnectFailed) or upstream.spend_retry()
+
+
+async def _attempt(
+    exchange: Exchange, upstream: Upstream, endpoint: Endpoint, body: _RequestBody | None, is_fresh: bool
+) -> Response:
+    # hot: plain
+    request, pipeline = exchange.request, exchange.route.pipeline
+    attempts = exchange.attempts
+    host = _host(exchange, upstream, endpoint)
+    headers = outgoing_headers(request, host, exchange.app.is_trusted(request))
+    attempt = Attempt(len(attempts) + 1, endpoint, Headers.adopt(headers))
+    attempts.append(attempt)
+    endpoint.in_flight += 1
+    pool = endpoint.pool
+    connection: Http1Connection | None = None
+    try:
+        if pipeline.on_upstream_request:
+            await run(pipeline.on_upstream_request, exchange, attempt, "on_upstream_request", len(pipeline.plugins))
+            attempt.headers.raw = without_framing(attempt.headers)
+        if not is_fresh:
+            connection = pool.take()
+        if connection is None:
+            connection = await pool.connect()
+        attempt.is_reused = connection.has_served
+        connection.begin(request.method, exchange.watch_client)
+        framing = body.framing if body is not None else _no_body(request.method)
+        head = request_head(request.method, request.target, attempt.headers.raw, framing)
+        if body is None:
+            connection.write(head)
+            await connection.head()
+        elif body.is_whole:
+            body.is_started = True
+            connection.write(head + body.first)
+            await connection.head()
+        else:
+            await body.send(connection, head)
+    except BaseException as error:
+        if connection is not None:
+            connection.end()
+        _end_attempt(exchange, attempt, error if isinstance(error, GatewayError) else None)
+        raise
+    attempt.status = connection.status
+    return _response(exchange, attempt, connection, body)
+
+
+def _host(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -> bytes:
+    rule = upstream.settings.host
+    if rule == "keep":
+        return exchange.request.headers.get(b"host", b"")
+    return (endpoint.url.authority if rule == "endpoint" else rule).encode("latin-1")
+
+
+def _no_body(method: str) -> bytes:
+    """A method that usually has a body says that there is none (RFC 9110 8.6)."""
+    return b"content-length: 0\r\n" if method in ("POST", "PUT", "PATCH") else b""
+
+
+def _response(
+    exchange: Exchange, attempt: Attempt, connection: Http1Connection, body: _RequestBody | None
+) -> Response:
+    # hot: plain
+    headers = incoming_headers(connection.headers)
+    length = _kept_length(exchange, connection)
+    if length is not None:
+        headers.append((b"content-length", length))
+    if connection.is_complete:
+        data = connection.take_body()
+        if body is not None and body.stop():
+            connection.abort()
+        connection.end()
+        _end_attempt(exchange, attempt, None)
+        return Response.adopt(attempt.status or 0, headers, data)
+    total = exchange.route.upstream.settings.timeouts.total
+    streamed = UpstreamBody(exchange, attempt, connection, body, total)
+    exchange.open_body = streamed
+    return Response.adopt(attempt.status or 0, headers, streamed)
+
+
+def _kept_length(exchange: Exchange, connection: Http1Connection) -> bytes | None:
+    """The length that the client is told: as announced, if the body follows in pieces or not at all."""
+    if connection.is_complete and exchange.request.method != "HEAD" and connection.status != 304:
+        return None
+    for name, value in connection.headers:
+        if name == b"content-length":
+            return value
+    return None
+
+
+def _end_attempt(exchange: Exchange, attempt: Attempt, error: GatewayError | None) -> None:
+    # hot: plain
+    attempt.ended = time.monotonic()
+    attempt.error = error
+    attempt.endpoint.in_flight -= 1
+    steps = exchange.route.pipeline.on_attempt
+    if steps:
+        tell(steps, exchange, attempt, "on_attempt")
+
+
+class UpstreamBody:
+    """A response body while it arrives. Gives the connection back at its end, and cuts it when closed early."""
+
+    __slots__ = ("_attempt", "_connection", "_exchange", "_is_open", "_request_body", "_timer")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        attempt: Attempt,
+        connection: Http1Connection,
+        request_body: _RequestBody | None,
+        total_seconds: float,
+    ) -> None:
+        self._exchange = exchange
+        self._attempt = attempt
+        self._connection = connection
+        self._request_body = request_body
+        self._is_open = True
+        self._timer: asyncio.TimerHandle | None = None
+        if total_seconds:
+            left = total_seconds - (time.monotonic() - exchange.started)
+            error = ExchangeTimeout(f"the exchange took longer than {total_seconds:g} s")
+            self._timer = connection.loop.call_later(max(left, 0), connection.fail, error)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            data = await self._connection.read()
+        except GatewayError as error:
+            self.close(error)
+            raise
+        if not data:
+            self.close()
+            raise StopAsyncIteration
+        return data
+
+    def fail(self, error: GatewayError) -> None:
+        """Cut the body now; whoever reads it gets the error."""
+        if self._is_open:
+            self._connection.fail(error)
+
+    def close(self, error: GatewayError | None = None) -> None:
+        """Give the connection back, or cut it if the body has not come to its end."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._request_body is not None and self._request_body.stop():
+            self._connection.abort()
+        self._connection.end()
+        _end_attempt(self._exchange, self._attempt, error)
+
+
+async def _prepare_body(exchange: Exchange, pipeline: Pipeline) -> _RequestBody:
+    """Read the first piece before any endpoint is bothered; most bodies are whole with it."""
+    source = exchange.request.body
+    assert source is not None
+    length = exchange.request.headers.get(b"content-length")
+    wrapped: AsyncIterable[bytes] = source
+    if pipeline.wrap_request_body:
+        wrapped = wrap(pipeline.wrap_request_body, exchange, source, "wrap_request_body", len(pipeline.plugins))
+        if wrapped is not source:
+            length = None
+    body = _RequestBody(wrapped, int(length) if length is not None else None)
+    await body.read_first()
+    return body
+
+
+class _RequestBody:
+    """The way of a request body upstream: what was read first, and a task for the rest."""
+
+    __slots__ = ("_length", "_pieces", "_task", "first", "framing", "is_started", "is_whole")
+
+    def __init__(self, source: AsyncIterable[bytes], length: int | None) -> None:
+        self._pieces = aiter(source)
+        self._length = length
+        self._task: asyncio.Task[None] | None = None
+        self.first = b""
+        self.is_whole = False
+        """Whether `first` is all of it, so that it can be sent again."""
+        self.is_started = False
+        """Whether a byte of it went out."""
+        self.framing = CHUNKED if length is None else b"content-length: %d\r\n" % length
+
+    async def read_first(self) -> None:
+        """Read the first piece. A body of unknown length that ends with it gets a known length."""
+        self.first = await anext(self._pieces, b"")
+        if self._length is not None:
+            self.is_whole = len(self.first) == self._length
+        elif not self.first:
+            self.is_whole = True
+            self.framing = b"content-length: 0\r\n"
+
+    async def send(self, connection: Http1Connection, head: bytes) -> None:
+        """Send head and body while waiting for the response head. Returns when that is here."""
+        self.is_started = True
+        connection.write(head + self._encode(self.first))
+        self._task = connection.loop.create_task(self._send_rest(connection))
+        try:
+            await connection.head()
+        except BaseException:
+            self.stop()
+            raise
+
+    async def _send_rest(self, connection: Http1Connection) -> None:
+        try:
+            connection.deadline = 0.0
+            async for piece in self._pieces:
+                connection.write(self._encode(piece))
+                await connection.drain()
+                connection.deadline = 0.0
+            if self._length is None:
+                connection.write(b"0\r\n\r\n")
+            if not connection.status:
+                connection.allow(connection.pool.timeouts.response)
+        except GatewayError as error:
+            connection.fail(error)
+        except Exception as error:
+            connection.fail(GatewayError(f"the request body failed: {error!r}"))
+
+    def _encode(self, piece: bytes) -> bytes:
+        if self._length is not None or not piece:
+            return piece
+        return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+    def stop(self) -> bool:
+        """End the sending; whether it was still under way, so that the connection is out of step."""
+        task, self._task = self._task, None
+        if task is None or (task.done() and not task.cancelled()):
+            return False
+        task.cancel()
+        return True

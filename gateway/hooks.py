@@ -1,0 +1,123 @@
+"""The hook specifications: what a plugin may implement, when it runs, and what its result means.
+
+Owns names and parameter lists. Does not run anything: `gateway.pipeline` freezes and calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+import pluggy
+
+if TYPE_CHECKING:
+    from gateway.app import App
+    from gateway.errors import GatewayError
+    from gateway.model import Attempt, Exchange, Response
+    from gateway.registry import Registry
+    from gateway.upstream.endpoint import Endpoint, EndpointState
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PROJECT = "gateway"
+API_VERSION = 1
+"""The version of this contract. A plugin may say `api = 1`; another number is refused at load."""
+
+_hookspec = pluggy.HookspecMarker(PROJECT)
+_marker = pluggy.HookimplMarker(PROJECT)
+
+
+@overload
+def hookimpl(function: F) -> F: ...
+@overload
+def hookimpl(*, tryfirst: bool = ..., trylast: bool = ...) -> Callable[[F], F]: ...
+def hookimpl(function: F | None = None, *, tryfirst: bool = False, trylast: bool = False) -> F | Callable[[F], F]:
+    """Mark a plugin's method as a hook. `tryfirst` and `trylast` move it within its phase, as in pluggy."""
+    if function is None:
+        return cast("Callable[[F], F]", _marker(tryfirst=tryfirst, trylast=trylast))
+    return cast("F", _marker(function, tryfirst=tryfirst, trylast=trylast))
+
+
+class HookSpecs:
+    """Every hook. Plugins nest like an onion: `on_request` runs in the listed order, `on_response` in reverse."""
+
+    @_hookspec
+    def register(self, registry: Registry) -> None:
+        """At load, once: add strategies, matchers and CLI commands. Synchronous."""
+
+    @_hookspec
+    def startup(self, app: App) -> Awaitable[None] | None:
+        """Once a worker and configuration, before the first exchange. May be async. Raising refuses the start."""
+
+    @_hookspec
+    def shutdown(self, app: App) -> Awaitable[None] | None:
+        """Once, after the last exchange of this App, in reverse order. May be async."""
+
+    @_hookspec
+    def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
+        """Once an exchange, after routing. May be async. A Response ends the way in; raising means 500."""
+
+    @_hookspec
+    def on_select(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
+        """Each attempt, before the balancer, with the available endpoints. The first Endpoint wins. Synchronous."""
+
+    @_hookspec
+    def on_upstream_request(self, exchange: Exchange, attempt: Attempt) -> Awaitable[None] | None:
+        """Each attempt, before it is sent: `attempt.headers` may be changed for it alone. May be async."""
+
+    @_hookspec
+    def on_attempt(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Each attempt, when its outcome is known (`attempt.status` or `attempt.error`). Synchronous."""
+
+    @_hookspec
+    def on_upstream_response(self, exchange: Exchange, response: Response) -> Awaitable[None] | None:
+        """Once, for the final upstream response, in reverse order, before any `on_response`. May be async."""
+
+    @_hookspec
+    def wrap_request_body(self, exchange: Exchange, body: AsyncIterable[bytes]) -> AsyncIterable[bytes] | None:
+        """Once, if the request has a body: a new iterator around it, or None. Synchronous (the iterator is not).
+
+        The length is no longer known afterwards: the body goes upstream in chunks.
+        """
+
+    @_hookspec
+    def on_response(self, exchange: Exchange, response: Response) -> Awaitable[None] | None:
+        """Every response, generated ones included, in reverse order. May be async. May change the response."""
+
+    @_hookspec
+    def wrap_response_body(self, exchange: Exchange, body: AsyncIterable[bytes]) -> AsyncIterable[bytes] | None:
+        """Once, in reverse order: a new iterator around the body, or None. Drop content-length if it changes."""
+
+    @_hookspec
+    def on_error(self, exchange: Exchange, error: GatewayError) -> Response | None:
+        """A failure is about to become visible; the first Response is sent instead of the standard page."""
+
+    @_hookspec
+    def on_complete(self, exchange: Exchange) -> None:
+        """Always, once, after the last byte. Synchronous, isolated: a failure is logged, nothing more."""
+
+    @_hookspec
+    def on_endpoint(self, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str) -> None:
+        """An endpoint's state changed in this worker. Synchronous, isolated."""
+
+    @_hookspec
+    def on_connect(self, connection: Any) -> Any:
+        """A TCP or UDP peer came to a stream listener; a Deny ends it."""
+
+    @_hookspec
+    def on_disconnect(self, connection: Any) -> None:
+        """The peer of `on_connect` has left."""
+
+
+HOOK_NAMES = frozenset(name for name in vars(HookSpecs) if not name.startswith("_"))
+
+ASYNC_HOOKS = frozenset(
+    ("startup", "shutdown", "on_request", "on_upstream_request", "on_upstream_response", "on_response")
+)
+"""Hooks whose implementations may be coroutine functions."""
+
+REVERSED_HOOKS = frozenset(("shutdown", "on_upstream_response", "on_response", "wrap_response_body"))
+"""Hooks that run from the last listed plugin to the first."""
+
+
+__all__ = ["API_VERSION", "ASYNC_HOOKS", "HOOK_NAMES", "PROJECT", "REVERSED_HOOKS", "HookSpecs", "hookimpl"]

@@ -1,0 +1,1 @@
+"""Where clients come in: HTTP through Granian, later TCP and UDP."""

@@ -1,0 +1,201 @@
+"""From a Granian request to an Exchange, and from its response back to Granian.
+
+Owns the client's side of an exchange: reading its body, sending to it, noticing that it left. Does not know
+sockets and does not decide anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+from gateway.config.model import Limits
+from gateway.errors import BodyTimeout, BodyTooLarge, ClientDisconnected, GatewayError
+from gateway.headers import Headers
+from gateway.model import METHODS_WITHOUT_BODY, Exchange, Request, Response
+
+if TYPE_CHECKING:
+    from gateway.app import App
+
+log = logging.getLogger("gateway.listeners")
+
+
+class Host:
+    """What a listener serves with: the App of the moment, which a reload replaces by one assignment."""
+
+    __slots__ = ("app", "is_draining", "listener")
+
+    def __init__(self, app: App, listener: str = "") -> None:
+        self.app = app
+        self.listener = listener
+        self.is_draining = False
+        """Ask HTTP/1 clients to come again on another connection."""
+
+
+class AbortedResponse(Exception):
+    """Given to Granian so that it cuts the client's connection: a truncated body must not look complete."""
+
+
+async def serve_http(host: Host, watcher: Any) -> None:
+    """Carry one HTTP request through the App and send what comes of it."""
+    # hot: plain
+    app = host.app
+    scope, transport = watcher.scope, watcher.proto
+    request = read_request(scope)
+    exchange = Exchange(app, request, host.listener)
+    client = Client(exchange, transport, app.settings.limits)
+    app.in_flight += 1
+    try:
+        response = await app.respond(exchange)
+        if host.is_draining and request.http_version != "2":
+            response.headers.set(b"connection", b"close")
+        await client.send(response)
+        watcher.done()
+    except GatewayError as error:
+        exchange.error = exchange.error or error
+        watcher.err(AbortedResponse(str(error)))
+    except BaseException as error:
+        log.exception("request %s failed while its response was sent", exchange.id)
+        watcher.err(AbortedResponse(repr(error)))
+    finally:
+        client.is_done = True
+        if exchange.open_body is not None:
+            exchange.open_body.close(exchange.error)
+        app.in_flight -= 1
+        exchange.ended = time.monotonic()
+        pipeline = exchange.route.pipeline
+        if pipeline.on_complete:
+            pipeline.complete(exchange)
+
+
+def read_request(scope: dict[str, Any]) -> Request:
+    """A Request over a Granian scope; nothing is copied."""
+    # hot: plain
+    request = Request.__new__(Request)
+    headers = scope["headers"]
+    request.headers = Headers.adopt(headers)
+    request.method = method = scope.get("method", "GET")
+    request.scheme = scope["scheme"]
+    request.raw_path = scope["raw_path"]
+    request.query = scope["query_string"]
+    version = scope["http_version"]
+    request.http_version = "1.0" if version == "1" else version
+    request.peer, port = scope["client"]
+    request.client = request.peer
+    request.client_port = int(port or 0)
+    request._host = None
+    request.body = None
+    request.has_body = _has_body(method, headers, version)
+    return request
+
+
+def _has_body(method: str, headers: list[tuple[bytes, bytes]], version: str) -> bool:
+    """Whether a body follows; awaiting one that does not exist costs a thread hop."""
+    # hot: plain
+    for name, value in headers:
+        if name == b"content-length":
+            return value != b"0"
+        if name == b"transfer-encoding":
+            return True
+    return version == "2" and method not in METHODS_WITHOUT_BODY
+
+
+class Client:
+    """The client's side of one exchange."""
+
+    __slots__ = ("_exchange", "_is_read", "_on_left", "_transport", "_watcher", "is_done", "limits")
+
+    def __init__(self, exchange: Exchange, transport: Any, limits: Limits) -> None:
+        self._exchange = exchange
+        self._transport = transport
+        self._on_left: Callable[[GatewayError], None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self.limits = limits
+        self.is_done = False
+        exchange.watch_client = self.watch
+        if exchange.request.has_body:
+            self._is_read = False
+            exchange.request.body = self
+        else:
+            self._is_read = True
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece of the request body. Raises BodyTimeout, BodyTooLarge or ClientDisconnected."""
+        if self._is_read:
+            raise StopAsyncIteration
+        seconds = self.limits.body_timeout
+        try:
+            async with asyncio.timeout(seconds or None):
+                message = await self._transport.receive()
+        except TimeoutError:
+            raise BodyTimeout(seconds) from None
+        if message["type"] == "http.disconnect":
+            self._is_read = True
+            raise ClientDisconnected("the client left, or its body was malformed")
+        data: bytes = message["body"]
+        if not message["more_body"]:
+            self._finish_reading()
+        if not data:
+            if self._is_read:
+                raise StopAsyncIteration
+            return await self.__anext__()
+        return self._count(data)
+
+    def _count(self, data: bytes) -> bytes:
+        exchange = self._exchange
+        exchange.bytes_received += len(data)
+        if self.limits.max_body and exchange.bytes_received > self.limits.max_body:
+            raise BodyTooLarge(self.limits.max_body)
+        return data
+
+    def _finish_reading(self) -> None:
+        self._is_read = True
+        if self._on_left is not None:
+            self._start_watching()
+
+    def watch(self, on_left: Callable[[GatewayError], None]) -> None:
+        """Look after the client from now on; while it sends a body, reading that will tell."""
+        self._on_left = on_left
+        if self._is_read and self._watcher is None:
+            self._start_watching()
+
+    def _start_watching(self) -> None:
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._transport.receive())["type"] != "http.disconnect":
+            pass
+        if not self.is_done and self._on_left is not None:
+            self._on_left(ClientDisconnected())
+
+    # -- sending -----------------------------------------------------------------------------------------------
+
+    async def send(self, response: Response) -> None:
+        """Send the response, as fast as the client takes it. Raises GatewayError if its body fails."""
+        # hot: plain
+        send = self._transport.send
+        status, body = response.status, response.body
+        send({"type": "http.response.start", "status": status, "headers": response.headers.raw})
+        if isinstance(body, bytes):
+            self._exchange.bytes_sent = len(body)
+            send({"type": "http.response.body", "body": body, "more_body": False})
+            return
+        self.watch(self._cut)
+        async for piece in body:
+            if piece:
+                self._exchange.bytes_sent += len(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _cut(self, error: GatewayError) -> None:
+        body = self._exchange.open_body
+        if body is not None:
+            body.fail(error)

@@ -1,0 +1,171 @@
+"""HTTP listeners: one embedded Granian server each, and the adapter from its ASGI protocol to exchanges.
+
+Owns every use of Granian (its embedding is marked experimental: the version is pinned). Does not decide
+anything about a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from functools import partial
+from typing import Any
+
+from granian import _futures
+from granian._granian import ASGIWorker
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings, HTTP2Settings
+from granian.net import SocketHolder
+from granian.server.embed import AsyncWorker, Server
+
+from gateway.config.model import Limits, Listener
+from gateway.listeners.exchange import Host, serve_http
+from gateway.listeners.websocket import serve_websocket
+
+log = logging.getLogger("gateway.listeners")
+
+H2_KEEP_ALIVE_MS = 20_000
+
+
+class HttpListener:
+    """A Granian server on a socket that was bound before."""
+
+    def __init__(self, settings: Listener, limits: Limits, host: Host, bound: socket.socket) -> None:
+        self.settings = settings
+        self._server = _EmbeddedServer(settings, limits, host, bound)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Accept connections from now on."""
+        self._task = asyncio.get_running_loop().create_task(self._server.serve(self._server.spawn))
+
+    def stop_accepting(self) -> None:
+        """Leave new connections to the others that share the socket; those accepted go on."""
+        self._server.detach()
+
+    async def stop(self) -> None:
+        """Close idle connections, let exchanges in flight end, and return when the last has."""
+        self._server.stop()
+        if self._task is not None:
+            await self._task
+
+    def __repr__(self) -> str:
+        return f"<HttpListener {self.settings.url}>"
+
+
+class _EmbeddedServer(Server):
+    """Granian on our socket, calling us without the layers of a general ASGI application."""
+
+    def __init__(self, settings: Listener, limits: Limits, host: Host, bound: socket.socket) -> None:
+        tls = settings.tls
+        super().__init__(
+            target=host,
+            uds=None,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes(settings.http_mode),
+            websockets=settings.websockets and settings.http_mode != "2",
+            backlog=settings.backlog,
+            backpressure=settings.max_connections,
+            http1_settings=HTTP1Settings(header_read_timeout=int(settings.header_timeout * 1000)),
+            http2_settings=HTTP2Settings(
+                max_headers_size=limits.max_header or 16 * 1024 * 1024, keep_alive_interval=H2_KEEP_ALIVE_MS
+            ),
+            log_enabled=False,
+            ssl_cert=tls.cert if tls else None,
+            ssl_key=tls.key if tls else None,
+            ssl_protocol_min=SSLProtocols.tls13 if tls and tls.min_version == "1.3" else SSLProtocols.tls12,
+        )
+        self._label = settings.label
+        self._bound = bound
+        self._fd = -1
+
+    def _init_shared_socket(self) -> None:
+        # A duplicate, because Granian closes what it is given; the supervisor keeps the original.
+        self._fd = os.dup(self._bound.fileno())
+        is_unix = self._bound.family == socket.AF_UNIX
+        self._shd = SocketHolder(self._fd, is_unix, self.backlog)
+        self._ssp = None
+
+    def detach(self) -> None:
+        """Put a deaf socket under Granian's descriptor: what waits in the shared queue is left to others.
+
+        Closing or stopping instead would reset connections that are accepted but whose request was not read yet.
+        """
+        if self._fd < 0:
+            return
+        with socket.socket(self._bound.family, socket.SOCK_STREAM) as deaf:
+            if self._bound.family != socket.AF_UNIX:
+                deaf.bind(("::1" if self._bound.family == socket.AF_INET6 else "127.0.0.1", 0))
+                deaf.listen(1)
+            deaf.setblocking(False)
+            os.dup2(deaf.fileno(), self._fd, inheritable=False)
+        self._fd = -1
+
+    @staticmethod
+    @AsyncWorker.wrap_target
+    async def spawn(
+        worker_id: int,
+        shutdown_event: Any,
+        callback: Any,
+        sock: Any,
+        loop: asyncio.AbstractEventLoop,
+        runtime_threads: int,
+        runtime_blocking_threads: int | None,
+        blocking_threads: int,
+        blocking_threads_idle_timeout: int,
+        backpressure: int,
+        task_impl: Any,
+        http_mode: Any,
+        http1_settings: Any,
+        http2_settings: Any,
+        websockets: bool,
+        static_path: Any,
+        log_access_fmt: Any,
+        ssl_ctx: Any,
+        scope_opts: Any,
+    ) -> None:
+        """Start Granian's worker on this loop and return when it has stopped."""
+        stopped = loop.create_future()
+        shutdown_event.add_cb(lambda: loop.call_soon_threadsafe(stopped.set_result, None))
+        worker = ASGIWorker(
+            worker_id,
+            sock,
+            None,
+            runtime_threads,
+            runtime_blocking_threads,
+            blocking_threads,
+            blocking_threads_idle_timeout,
+            backpressure,
+            http_mode,
+            http1_settings,
+            http2_settings,
+            websockets,
+            static_path,
+            *ssl_ctx,
+            (None, None),
+        )
+        start = worker.serve_async_uds if sock[1].is_uds() else worker.serve_async
+        enter, leave = partial(asyncio.tasks._enter_task, loop), partial(asyncio.tasks._leave_task, loop)
+        start(_Scheduler(loop, callback, None, enter, leave), loop, shutdown_event)
+        await stopped
+
+
+class _Scheduler(_futures._BaseCBScheduler):
+    """Receives each request on Granian's thread and begins its exchange on the loop."""
+
+    __slots__ = ()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, host: Host, task: None, enter: Any, leave: Any) -> None:
+        super().__init__()
+        call, context = loop.call_soon_threadsafe, self._ctx
+
+        def schedule(watcher: Any) -> None:
+            call(begin, watcher, context=context)
+
+        def begin(watcher: Any) -> None:
+            serve = serve_http if watcher.scope["type"] == "http" else serve_websocket
+            watcher.taskref(loop.create_task(serve(host, watcher)))
+
+        self._schedule_fn = schedule

@@ -1,0 +1,294 @@
+"""What travels through the pipeline: Request, Response, Attempt and the Exchange that holds them.
+
+Owns their fields and nothing else: no sockets, no decisions, no configuration.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, overload
+from urllib.parse import unquote_to_bytes
+
+import orjson
+
+from gateway.errors import GatewayError
+from gateway.headers import Headers, RawHeaders
+
+if TYPE_CHECKING:
+    from gateway.app import App
+    from gateway.routing import Route
+    from gateway.upstream.endpoint import Endpoint
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+Body: TypeAlias = bytes | AsyncIterable[bytes]
+"""A whole body, or one that arrives piece by piece."""
+
+Watch: TypeAlias = Callable[[Callable[[GatewayError], None]], None]
+
+
+class OpenBody(Protocol):
+    """A body that holds something which must be given back."""
+
+    def close(self, error: GatewayError | None = None) -> None:
+        """End it now; a second call does nothing."""
+        ...
+
+    def fail(self, error: GatewayError) -> None:
+        """Let whoever reads it get an error."""
+        ...
+
+
+METHODS_WITHOUT_BODY = frozenset(("GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "CONNECT"))
+IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
+"""RFC 9110 9.2.2."""
+
+
+def new_id() -> str:
+    """Sixteen hexadecimal digits, unique for any practical purpose; not a secret."""
+    return f"{random.getrandbits(64):016x}"
+
+
+class StateKey(Generic[T]):
+    """A typed place on the exchange for a plugin's own facts: `USER: StateKey[str] = StateKey("user")`."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<StateKey {self.name}>"
+
+
+class Request:
+    """What the client asked for. Path, query and header values are the bytes that arrived."""
+
+    __slots__ = (
+        "_host", "body", "client", "client_port", "has_body", "headers", "http_version", "method", "peer", "query",
+        "raw_path", "scheme",
+    )  # fmt: skip
+
+    method: str
+    scheme: str
+    """`http`, `https`, `ws` or `wss`."""
+    raw_path: bytes
+    """As it came, percent-encoding and all."""
+    query: bytes
+    """Without the question mark; empty if there was none."""
+    headers: Headers
+    http_version: str
+    """`1.0`, `1.1` or `2`."""
+    peer: str
+    """Address of the TCP peer; empty on a Unix socket."""
+    client: str
+    """Address of the client: the peer, or what a trusted proxy says of it."""
+    client_port: int
+    has_body: bool
+    body: AsyncIterable[bytes] | None
+    """The body as it arrives; None if there is none. Read it at most once."""
+
+    def __init__(
+        self,
+        method: str = "GET",
+        target: str | bytes = "/",
+        headers: Mapping[str, str | bytes] | Iterable[tuple[str | bytes, str | bytes]] | Headers | None = None,
+        *,
+        scheme: str = "http",
+        client: str = "127.0.0.1",
+        client_port: int = 0,
+        http_version: str = "1.1",
+        body: AsyncIterable[bytes] | None = None,
+    ) -> None:
+        target = target.encode("latin-1") if isinstance(target, str) else target
+        self.method = method
+        self.scheme = scheme
+        self.raw_path, _, self.query = target.partition(b"?")
+        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.http_version = http_version
+        self.peer = self.client = client
+        self.client_port = client_port
+        self.body = body
+        self.has_body = body is not None
+        self._host: str | None = None
+
+    @property
+    def target(self) -> bytes:
+        """Path and query as they go on the request line."""
+        return self.raw_path + b"?" + self.query if self.query else self.raw_path
+
+    @property
+    def path(self) -> str:
+        """The path, percent-decoded; bytes that are no UTF-8 become U+FFFD. For people and matching only."""
+        return unquote_to_bytes(self.raw_path).decode("utf-8", "replace")
+
+    @property
+    def host(self) -> str:
+        """Host without the port, in lower case."""
+        if self._host is None:
+            self._host = host_without_port(self.headers.get(b"host", b"")).decode("latin-1").lower()
+        return self._host
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.target.decode('latin-1')}>"
+
+
+def host_without_port(value: bytes) -> bytes:
+    """`example.com:8080` → `example.com`, `[::1]:80` → `[::1]`."""
+    if value.startswith(b"["):
+        return value[: value.find(b"]") + 1]
+    return value.partition(b":")[0]
+
+
+class Response:
+    """What the client gets: an upstream's answer, or one that a plugin or the gateway made."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self,
+        status: int = 200,
+        headers: Mapping[str, str | bytes] | Iterable[tuple[str | bytes, str | bytes]] | Headers | None = None,
+        body: Body | str = b"",
+    ) -> None:
+        if not 200 <= status <= 599:
+            raise ValueError(f"a response's status is 200 to 599, not {status}")
+        self.status = status
+        self.headers = headers if isinstance(headers, Headers) else Headers(headers)
+        self.body: Body = body.encode() if isinstance(body, str) else body
+        if isinstance(body, str):
+            self.headers.set_default(b"content-type", b"text/plain; charset=utf-8")
+
+    @classmethod
+    def adopt(cls, status: int, raw: RawHeaders, body: Body) -> Response:
+        """A response over parsed parts, not copied and not checked."""
+        response = cls.__new__(cls)
+        response.status = status
+        response.headers = Headers.adopt(raw)
+        response.body = body
+        return response
+
+    @classmethod
+    def json(cls, value: object, status: int = 200) -> Response:
+        """A JSON answer."""
+        return cls(status, {"content-type": "application/json"}, orjson.dumps(value))
+
+    @classmethod
+    def redirect(cls, location: str, status: int = 302) -> Response:
+        """Send the client elsewhere."""
+        return cls(status, {"location": location})
+
+    def __repr__(self) -> str:
+        size = f"{len(self.body)} bytes" if isinstance(self.body, bytes) else "streamed"
+        return f"<Response {self.status}, {size}>"
+
+
+class Attempt:
+    """One try of an exchange at one endpoint."""
+
+    __slots__ = ("ended", "endpoint", "error", "headers", "is_reused", "number", "started", "status")
+
+    def __init__(self, number: int, endpoint: Endpoint, headers: Headers) -> None:
+        self.number = number
+        """1 for the first."""
+        self.endpoint = endpoint
+        self.headers = headers
+        """What will be sent; `on_upstream_request` may change it for this attempt alone."""
+        self.started = time.monotonic()
+        self.ended = 0.0
+        self.status: int | None = None
+        self.error: GatewayError | None = None
+        self.is_reused = False
+        """Whether it went over a kept connection."""
+
+    def __repr__(self) -> str:
+        outcome = self.error.__class__.__name__ if self.error else self.status
+        return f"<Attempt {self.number} at {self.endpoint.name}: {outcome or 'under way'}>"
+
+
+class Exchange:
+    """One request and its response, and the record of what was decided on the way.
+
+    Times are seconds: `started` and `ended` by the monotonic clock, `started_at` since the epoch.
+    """
+
+    # hot: plain. Defaults live on the class, so that building one costs only what differs.
+    app: App
+    request: Request
+    route: Route
+    response: Response | None = None
+    error: GatewayError | None = None
+    """The failure that the client was told of, if any."""
+    ended: float = 0.0
+    bytes_sent: int = 0
+    """Body bytes handed to the client's connection."""
+    bytes_received: int = 0
+    """Body bytes read from the client."""
+    notes: list[tuple[str, str]] | tuple[()] = ()
+    """Who decided what, in order; see `note`."""
+    watch_client: Watch | None = None
+    """Set by the listener: look after the client from now on, and call the given function if it leaves."""
+    open_body: OpenBody | None = None
+    """The upstream's body while it is being read; closed when the exchange ends, however it ends."""
+    is_tunnel: bool = False
+    """True for a WebSocket: the exchange lasts as long as the tunnel."""
+    _id: str | None = None
+    _state: dict[StateKey[Any], Any] | None = None
+
+    def __init__(self, app: App, request: Request, listener: str = "") -> None:
+        self.app = app
+        self.request = request
+        self.listener = listener
+        self.started = time.monotonic()
+        self.attempts: list[Attempt] = []
+
+    @property
+    def id(self) -> str:
+        """The request id: made when first asked for, or set by a plugin."""
+        if self._id is None:
+            self._id = new_id()
+        return self._id
+
+    @id.setter
+    def id(self, value: str) -> None:
+        self._id = value
+
+    @property
+    def started_at(self) -> float:
+        """When the exchange began, in seconds since the epoch."""
+        return time.time() - (time.monotonic() - self.started)
+
+    def note(self, who: str, what: str) -> None:
+        """Leave a record of a decision, for `explain`, the access log and tracing."""
+        if isinstance(self.notes, list):
+            self.notes.append((who, what))
+        else:
+            self.notes = [(who, what)]
+
+    @overload
+    def get(self, key: StateKey[T]) -> T | None: ...
+    @overload
+    def get(self, key: StateKey[T], default: D) -> T | D: ...
+    def get(self, key: StateKey[T], default: D | None = None) -> T | D | None:
+        """A plugin's fact, or the default."""
+        return default if self._state is None else self._state.get(key, default)
+
+    def __getitem__(self, key: StateKey[T]) -> T:
+        if self._state is None:
+            raise KeyError(key)
+        value: T = self._state[key]
+        return value
+
+    def __setitem__(self, key: StateKey[T], value: T) -> None:
+        if self._state is None:
+            self._state = {}
+        self._state[key] = value
+
+    def __contains__(self, key: object) -> bool:
+        return self._state is not None and key in self._state
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request.method} {self.request.target.decode('latin-1')} → {self.response}>"

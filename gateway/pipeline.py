@@ -1,0 +1,190 @@
+"""Freeze the hooks of one route into tuples, and know how each phase is run.
+
+pluggy orders the implementations once, at load; nothing of it is left on the way of a request. Does not
+load plugins and does not do I/O.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import AsyncIterable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pluggy
+
+from gateway.errors import GatewayError, PluginError
+from gateway.hooks import HOOK_NAMES, PROJECT, REVERSED_HOOKS, HookSpecs
+from gateway.model import Exchange, Response
+
+if TYPE_CHECKING:
+    from gateway.upstream.endpoint import Endpoint, EndpointState
+
+log = logging.getLogger("gateway.pipeline")
+
+
+class Step(NamedTuple):
+    """One implementation of a hook."""
+
+    call: Callable[..., Any]
+    is_async: bool
+    position: int
+    """The plugin's place in the list, from 0."""
+    plugin: str
+
+
+def order_hooks(plugins: Sequence[tuple[str, object]]) -> dict[str, tuple[Step, ...]]:
+    """Each hook's implementations in the order in which they run.
+
+    pluggy calls the last registered first, so plugins are registered from the last to the first; `tryfirst`
+    and `trylast` are its own. Hooks that pass back out run in exactly the reverse order.
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(HookSpecs)
+    positions: dict[int, tuple[int, str]] = {}
+    for position, (name, plugin) in reversed(list(enumerate(plugins))):
+        positions[id(plugin)] = (position, name)
+        manager.register(plugin, name=f"{position}:{name}")
+    ordered: dict[str, tuple[Step, ...]] = {}
+    for hook in HOOK_NAMES:
+        steps = [
+            Step(impl.function, inspect.iscoroutinefunction(impl.function), *positions[id(impl.plugin)])
+            for impl in reversed(getattr(manager.hook, hook).get_hookimpls())
+        ]
+        ordered[hook] = tuple(reversed(steps)) if hook in REVERSED_HOOKS else tuple(steps)
+    return ordered
+
+
+class Pipeline:
+    """The compiled hooks of one route. Immutable once built.
+
+    A phase that nobody implements is an empty tuple: its cost is one truth test.
+    """
+
+    __slots__ = (
+        "on_attempt",
+        "on_complete",
+        "on_endpoint",
+        "on_error",
+        "on_request",
+        "on_response",
+        "on_select",
+        "on_upstream_request",
+        "on_upstream_response",
+        "plugins",
+        "steps",
+        "wrap_request_body",
+        "wrap_response_body",
+    )
+
+    def __init__(self, plugins: Sequence[tuple[str, object]] = ()) -> None:
+        steps = order_hooks(plugins)
+        self.steps = steps
+        """Every hook's steps, for `check` and `explain`."""
+        self.plugins = tuple(plugins)
+        self.on_request = steps["on_request"]
+        self.on_select = _calls(steps["on_select"])
+        self.on_upstream_request = steps["on_upstream_request"]
+        self.on_attempt = steps["on_attempt"]
+        self.on_upstream_response = steps["on_upstream_response"]
+        self.wrap_request_body = steps["wrap_request_body"]
+        self.on_response = steps["on_response"]
+        self.wrap_response_body = steps["wrap_response_body"]
+        self.on_error = steps["on_error"]
+        self.on_complete = steps["on_complete"]
+        self.on_endpoint = steps["on_endpoint"]
+
+    async def ask(self, exchange: Exchange) -> tuple[Response | None, int]:
+        """Run `on_request` until a plugin answers; the answer, and the answering plugin's position."""
+        for call, is_async, position, plugin in self.on_request:
+            try:
+                response = call(exchange)
+                if is_async:
+                    response = await response
+            except GatewayError:
+                raise
+            except Exception as error:
+                raise _failed(plugin, "on_request", error) from error
+            if response is not None:
+                exchange.note(plugin, f"answered {response.status}")
+                return response, position
+        return None, len(self.plugins)
+
+    def ask_error(self, exchange: Exchange, error: GatewayError) -> Response | None:
+        """Run `on_error`; the first response wins. A failing hook is logged and passed over."""
+        for call, _, _, plugin in self.on_error:
+            try:
+                response: Response | None = call(exchange, error)
+            except Exception:
+                log.exception("plugin %r failed in on_error", plugin)
+                continue
+            if response is not None:
+                exchange.note(plugin, f"answered {response.status} for {type(error).__name__}")
+                return response
+        return None
+
+    def complete(self, exchange: Exchange) -> None:
+        """Run `on_complete`, each implementation isolated from the others."""
+        for call, _, _, plugin in self.on_complete:
+            try:
+                call(exchange)
+            except Exception:
+                log.exception("plugin %r failed in on_complete", plugin)
+
+    def tell_endpoint(self, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str) -> None:
+        """Run `on_endpoint`, each implementation isolated from the others."""
+        for call, _, _, plugin in self.on_endpoint:
+            try:
+                call(endpoint, old, new, reason)
+            except Exception:
+                log.exception("plugin %r failed in on_endpoint", plugin)
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {' → '.join(name for name, _ in self.plugins) or 'empty'}>"
+
+
+async def run(steps: tuple[Step, ...], exchange: Exchange, subject: Any, hook: str, limit: int) -> None:
+    """Run the steps of plugins before position `limit`, in order, on an exchange and its subject.
+
+    A failure becomes a PluginError, which names the plugin and means 500 for the client.
+    """
+    for call, is_async, position, plugin in steps:
+        if position < limit:
+            try:
+                result = call(exchange, subject)
+                if is_async:
+                    await result
+            except GatewayError:
+                raise
+            except Exception as error:
+                raise _failed(plugin, hook, error) from error
+
+
+def tell(steps: tuple[Step, ...], exchange: Exchange, subject: Any, hook: str) -> None:
+    """Run synchronous observers, each isolated: a failure is logged and nothing else is disturbed."""
+    for call, _, _, plugin in steps:
+        try:
+            call(exchange, subject)
+        except Exception:
+            log.exception("plugin %r failed in %s", plugin, hook)
+
+
+def wrap(
+    steps: tuple[Step, ...], exchange: Exchange, body: AsyncIterable[bytes], hook: str, limit: int
+) -> AsyncIterable[bytes]:
+    """Let plugins before position `limit` put their iterators around a body."""
+    for call, _, position, plugin in steps:
+        if position < limit:
+            try:
+                body = call(exchange, body) or body
+            except Exception as error:
+                raise _failed(plugin, hook, error) from error
+    return body
+
+
+def _calls(steps: tuple[Step, ...]) -> tuple[Callable[..., Any], ...]:
+    return tuple(step.call for step in steps)
+
+
+def _failed(plugin: str, hook: str, error: Exception) -> PluginError:
+    return PluginError(f"plugin {plugin!r} failed in {hook}: {error!r}")

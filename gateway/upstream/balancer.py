@@ -1,0 +1,34 @@
+"""The protocol of balancers, and the one that the core brings.
+
+Owns the contract. The strategies people choose are plugins (`gateway-balancing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gateway.model import Exchange
+    from gateway.upstream.endpoint import Endpoint
+
+
+class Balancer(Protocol):
+    """A strategy that picks an endpoint; one instance an upstream and worker."""
+
+    def choose(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
+        """Pick one of the available endpoints; None means that none will do. Synchronous and quick.
+
+        `endpoints` is never empty, and on a first attempt it is the same tuple object for as long as no
+        endpoint's state or weight changes: tables derived from it may be kept under its identity. On a
+        further attempt it is a shorter tuple, without the endpoints that failed.
+        """
+        ...
+
+
+class First:
+    """The first available endpoint in the listed order: active-passive, and enough for one endpoint."""
+
+    def choose(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
+        """The first one."""
+        return endpoints[0]

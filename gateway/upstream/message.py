@@ -1,0 +1,115 @@
+"""What crosses this hop: the request head that an endpoint gets, and the response fields that a client gets.
+
+Owns the rules on hop-by-hop fields, forwarding fields and framing (RFC 9110 7.6, RFC 9112 6). Pure functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.headers import Headers, RawHeaders
+
+if TYPE_CHECKING:
+    from gateway.model import Request
+
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+    )
+)
+"""Fields that end at this hop (RFC 9110 7.6.1)."""
+
+FORWARDING = frozenset(
+    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-real-ip", b"forwarded")
+)
+"""Fields in which proxies tell who the client is; believed only from trusted ones."""
+
+_OURS = frozenset((b"host", b"content-length", b"expect", b"http2-settings"))
+"""Fields that we write anew from what was parsed, or that we have answered ourselves."""
+
+_SET_BY_US = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
+
+_DROP_IN_REQUEST = HOP_BY_HOP | FORWARDING | _OURS
+_DROP_FROM_TRUSTED = HOP_BY_HOP | _OURS | _SET_BY_US
+_DROP_IN_RESPONSE = HOP_BY_HOP | {b"content-length"}
+
+_PROTECTED = _OURS | FORWARDING | {b"date", b"server", b"set-cookie", b"content-type", b"authorization", b"cookie"}
+"""Fields that `Connection: name` cannot take away."""
+
+_NAMES_NOTHING = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close", b"", b"upgrade", b"Upgrade"))
+
+
+def named_by_connection(values: list[bytes]) -> frozenset[bytes]:
+    """The further fields that `Connection` declares to be for this hop only."""
+    names = {name.strip().lower() for value in values for name in value.split(b",")}
+    return frozenset(names - _PROTECTED - {b"keep-alive", b"close", b""})
+
+
+def outgoing_headers(request: Request, host: bytes, is_trusted: bool) -> RawHeaders:
+    """The request's fields as an endpoint gets them, framing excepted; the request itself stays as it is."""
+    # hot: plain
+    raw = request.headers.raw
+    dropped = _DROP_FROM_TRUSTED if is_trusted else _DROP_IN_REQUEST
+    headers = [(b"host", host)]
+    headers += [field for field in raw if field[0] not in dropped]
+    if len(headers) < len(raw):
+        extra = _connection_names(raw)
+        if extra:
+            headers = [field for field in headers if field[0] not in extra]
+    if is_trusted:
+        _append_forwarding(headers, request)
+    else:
+        headers.append((b"x-forwarded-for", request.peer.encode("latin-1")))
+        headers.append((b"x-forwarded-proto", b"https" if request.scheme in ("https", "wss") else b"http"))
+        headers.append((b"x-forwarded-host", request.headers.get(b"host", b"")))
+    return headers
+
+
+def _connection_names(raw: RawHeaders) -> frozenset[bytes]:
+    values = [value for name, value in raw if name == b"connection" and value not in _NAMES_NOTHING]
+    return named_by_connection(values) if values else frozenset()
+
+
+def _append_forwarding(headers: RawHeaders, request: Request) -> None:
+    """Behind a trusted proxy its words are kept: our peer joins the chain, proto and host stay."""
+    given = request.headers
+    chain = given.get_all(b"x-forwarded-for")
+    scheme = b"https" if request.scheme in ("https", "wss") else b"http"
+    headers.append((b"x-forwarded-for", b", ".join([*chain, request.peer.encode("latin-1")])))
+    headers.append((b"x-forwarded-proto", given.get(b"x-forwarded-proto", scheme)))
+    headers.append((b"x-forwarded-host", given.get(b"x-forwarded-host", given.get(b"host", b""))))
+
+
+def request_head(method: str, target: bytes, headers: RawHeaders, framing: bytes) -> bytes:
+    """The head of a request on the wire. `framing` is one complete field with its line end, or empty."""
+    # hot: plain
+    return b"%b %b HTTP/1.1\r\n%b\r\n%b\r\n" % (
+        method.encode("latin-1"),
+        target,
+        b"\r\n".join(map(b": ".join, headers)),
+        framing,
+    )
+
+
+def without_framing(headers: Headers) -> RawHeaders:
+    """The fields without any framing that a plugin may have added: it is ours to write."""
+    return [field for field in headers.raw if field[0] not in (b"content-length", b"transfer-encoding")]
+
+
+def incoming_headers(raw: RawHeaders) -> RawHeaders:
+    """A response's fields as the client gets them, framing excepted."""
+    # hot: plain
+    headers = [field for field in raw if field[0] not in _DROP_IN_RESPONSE]
+    if len(headers) != len(raw):
+        extra = _connection_names(raw)
+        if extra:
+            headers = [field for field in headers if field[0] not in extra]
+    return headers

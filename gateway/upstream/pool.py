@@ -1,0 +1,195 @@
+"""Reusable connections to one endpoint: bounded, last in first out, with a queue that has a deadline.
+
+Owns how many there are and who gets the next one. Does not speak HTTP (`http1`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+
+from gateway.config import model as config
+from gateway.errors import ConnectFailed, ConnectTimeout, NoEndpoint
+from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.http1 import Http1Connection
+from gateway.upstream.ticker import Ticker
+
+
+class ConnectionPool:
+    """The connections of one endpoint in one worker."""
+
+    __slots__ = (
+        "_connecting", "_context", "_limits", "_loop", "_waiters", "busy", "endpoint", "idle", "is_closed",
+        "max_head_bytes", "ticker", "timeouts",
+    )  # fmt: skip
+
+    def __init__(
+        self, endpoint: Endpoint, settings: config.Upstream, context: ssl.SSLContext | None, ticker: Ticker
+    ) -> None:
+        self.endpoint = endpoint
+        self.timeouts = settings.timeouts
+        self.max_head_bytes = settings.max_response_header
+        self.idle: list[Http1Connection] = []
+        self.busy: set[Http1Connection] = set()
+        self.is_closed = False
+        self.ticker = ticker
+        self._limits = settings.pool
+        self._context = self._tls(settings, context)
+        self._waiters: deque[asyncio.Future[Http1Connection | None]] = deque()
+        self._connecting = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        ticker.add(self)
+
+    def _tls(
+        self, settings: config.Upstream, context: ssl.SSLContext | None
+    ) -> tuple[ssl.SSLContext, str | None] | None:
+        if context is None or self.endpoint.url.scheme != "https":
+            return None
+        return context, settings.tls.server_name or self.endpoint.host
+
+    def take(self) -> Http1Connection | None:
+        """The connection that was used last, if one is idle."""
+        # hot: plain
+        idle = self.idle
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable:
+                self.busy.add(connection)
+                return connection
+        return None
+
+    async def connect(self) -> Http1Connection:
+        """A fresh connection, or the next one that gets free when all are taken.
+
+        Raises ConnectFailed, ConnectTimeout, or NoEndpoint when the queue is full or too slow.
+        """
+        limit = self._limits.max_connections
+        while len(self.busy) + len(self.idle) + self._connecting >= limit:
+            if self.idle:
+                self.idle.pop(0).close()
+                continue
+            connection = await self._wait()
+            if connection is not None:
+                return connection
+        self._connecting += 1
+        try:
+            connection = await self._open()
+        except BaseException:
+            self._connecting -= 1
+            self._pass_on(None)
+            raise
+        self._connecting -= 1
+        self.busy.add(connection)
+        if not self.ticker.is_awake:
+            self.ticker.wake()
+        return connection
+
+    async def _wait(self) -> Http1Connection | None:
+        name, queue = self.endpoint.name, self._limits.queue
+        if len(self._waiters) >= queue:
+            raise NoEndpoint(f"endpoint {name}: all connections are taken and {queue} exchanges wait already")
+        waiter: asyncio.Future[Http1Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(self._limits.queue_timeout or None):
+                return await waiter
+        except TimeoutError:
+            seconds = self._limits.queue_timeout
+            raise NoEndpoint(f"endpoint {name}: no connection got free within {seconds:g} s") from None
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._give_back(waiter.result())
+            raise
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _give_back(self, connection: Http1Connection | None) -> None:
+        if connection is None:
+            self._pass_on(None)
+        else:
+            self.release(connection)
+
+    async def _open(self) -> Http1Connection:
+        loop = asyncio.get_running_loop()
+        address, seconds = self.endpoint.url.address, self.timeouts.connect
+        context, server_name = self._context or (None, None)
+        try:
+            async with asyncio.timeout(seconds or None):
+                if address.path:
+                    _, connection = await loop.create_unix_connection(
+                        lambda: Http1Connection(self), address.path, ssl=context, server_hostname=server_name
+                    )
+                else:
+                    _, connection = await loop.create_connection(
+                        lambda: Http1Connection(self),
+                        address.host,
+                        address.port,
+                        ssl=context,
+                        server_hostname=server_name,
+                    )
+        except TimeoutError:
+            raise ConnectTimeout(f"endpoint {self.endpoint.name}: no connection within {seconds:g} s") from None
+        except (OSError, ssl.SSLError) as error:
+            raise ConnectFailed(f"endpoint {self.endpoint.name}: {reason(error)}") from error
+        return connection
+
+    def release(self, connection: Http1Connection) -> None:
+        """Take a connection back after an exchange: keep it, hand it on, or close it."""
+        # hot: plain
+        self.busy.discard(connection)
+        if not connection.is_usable or self.is_closed:
+            connection.close()
+            if self._waiters:
+                self._pass_on(None)
+        elif self._waiters:
+            self._pass_on(connection)
+        elif len(self.idle) < self._limits.max_idle:
+            connection.idle_since = connection.loop.time()
+            self.idle.append(connection)
+        else:
+            connection.close()
+
+    def _pass_on(self, connection: Http1Connection | None) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                if connection is not None:
+                    self.busy.add(connection)
+                waiter.set_result(connection)
+                return
+        if connection is not None:
+            self.idle.append(connection)
+
+    def forget(self, connection: Http1Connection) -> None:
+        """The connection is gone."""
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    def tick(self, now: float) -> None:
+        """Look at deadlines and at what has been idle for too long."""
+        for connection in list(self.busy):
+            connection.tick(now)
+        if self.idle and (seconds := self._limits.idle_timeout):
+            oldest = now - seconds
+            while self.idle and self.idle[0].idle_since < oldest:
+                self.idle.pop(0).close()
+
+    def close(self) -> None:
+        """Close what is idle now and what is busy when it is done."""
+        self.is_closed = True
+        for connection in self.idle:
+            connection.close()
+        self.idle.clear()
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.busy)} busy, {len(self.idle)} idle, {len(self._waiters)} waiting"
+        return f"<ConnectionPool {self.endpoint.name}: {counts}>"
+
+
+def reason(error: BaseException) -> str:
+    """What an operator should read of a system error."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not accepted: {error.verify_message}"
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__
