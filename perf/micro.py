@@ -27,7 +27,7 @@ from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.message import incoming_headers, outgoing_headers, request_head
 from perf import report
-from perf.hooks.empty import Empty0
+from perf.hooks.empty import Empty
 
 REPEATS = 5
 RUNS = 64
@@ -167,7 +167,7 @@ def pipeline_cases() -> Iterable[Case]:
     exchange = Exchange(_NO_APP, Request())
     response = Response()
     for count in (1, 5, 10):
-        pipeline = Pipeline([(f"empty{n}", Empty0()) for n in range(count)])
+        pipeline = Pipeline([(f"empty{n}", Empty()) for n in range(count)])
         asking = [(pipeline.ask, exchange)] * RUNS
         yield Case(f"pipeline: on_request, {count} empty", _finish, asking)
         passing = [(run, pipeline.on_response, exchange, response, "on_response", count)] * RUNS

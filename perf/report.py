@@ -91,21 +91,23 @@ def _goal(outcome: Outcome, verdict: Verdict) -> list[str]:
 def readme(result: Result) -> str:
     """The whole of perf/README.md: the method from method.md, the figures from this run."""
     method = (HERE / "method.md").read_text()
-    return "\n".join(
-        [
-            "<!-- Written by `make bench`; the words come from perf/method.md. -->",
-            method.rstrip(),
-            "",
-            "## Figures",
-            "",
-            *_facts(result),
-            "",
-            "### Goals",
-            "",
-            *_markdown(GOAL_HEADS, goal_rows(result)),
-            *(line for outcome in result["scenarios"] for line in _section(outcome)),
-            "",
-        ]
+    return (
+        "\n".join(
+            [
+                "<!-- Written by `make bench`; the words come from perf/method.md. -->",
+                method.rstrip(),
+                "",
+                "## Figures",
+                "",
+                *_facts(result),
+                "",
+                "### Goals",
+                "",
+                *_markdown(GOAL_HEADS, goal_rows(result)),
+                *(line for outcome in result["scenarios"] for line in _section(outcome)),
+            ]
+        ).rstrip()
+        + "\n"
     )
 
 
@@ -132,7 +134,8 @@ def _section(outcome: Outcome) -> list[str]:
         f"{outcome['summary'][0].upper()}{outcome['summary'][1:]}.",
         "",
     ]
-    return [*intro, *_markdown(heads(outcome), rows), *([""] if skipped else []), *skipped]
+    table = [*_markdown(heads(outcome), rows), ""] if rows else []
+    return [*intro, *table, *skipped]
 
 
 def _markdown(names: list[str], rows: list[list[str]]) -> list[str]:

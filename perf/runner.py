@@ -7,7 +7,7 @@ meets all of them; every second round goes backwards, so that a drift does, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from perf.lab import Lab, Server
 from perf.load import drive
@@ -32,13 +32,21 @@ class Measured:
         self.samples.clear()
 
 
+def fitting(scenario: Scenario, plan: Plan) -> Plan:
+    """The plan for a scenario. What one plugin adds is small: as much time, but in rounds of one second."""
+    if scenario.compare == "added":
+        return replace(plan, rounds=plan.rounds * plan.seconds, seconds=1)
+    return plan
+
+
 def steps(scenario: Scenario, plan: Plan) -> int:
     """How often `run` reports."""
-    return len(scenario.contenders) * (1 + plan.rounds)
+    return len(scenario.contenders) * (1 + fitting(scenario, plan).rounds)
 
 
 def run(scenario: Scenario, plan: Plan, report: Report) -> list[Measured]:
     """One Measured for each contender, in their order."""
+    plan = fitting(scenario, plan)
     everyone = [Measured(contender) for contender in scenario.contenders]
     with Lab(plan) as lab:
         servers: dict[str, Server] = {}
