@@ -58,6 +58,10 @@ class Registry:
         """The known names of a kind."""
         return sorted(self._strategies.get(kind, {}))
 
+    def kinds(self) -> list[str]:
+        """The kinds of which there is a strategy."""
+        return sorted(self._strategies)
+
     def build(self, kind: str, choice: Choice, where: str) -> Any:
         """Make the strategy that a configuration chose. Raises ConfigurationError."""
         known = self._strategies.get(kind, {})

@@ -69,7 +69,7 @@ class Listener(Model):
     http: Literal["", "1", "2", "auto"] = ""
     """HTTP versions; empty means 1 on plaintext, auto (1.1 and 2) over TLS."""
     websockets: bool = True
-    max_connections: Annotated[int, Field(gt=0)] = 16384
+    max_connections: Annotated[int, Field(gt=0)] = 8192
     """Connections at once and per worker; more wait in the backlog."""
     backlog: Annotated[int, Field(gt=0)] = 4096
     header_timeout: Duration = 30.0

@@ -1,0 +1,135 @@
+"""What the listing commands print: tables on a terminal, plain text when piped.
+
+Owns the looks. Does not load or change anything beyond what it shows.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+
+from gateway.app import App
+from gateway.config.loader import Source, installed_profiles, read_profile
+from gateway.config.model import PluginUse, Settings
+from gateway.errors import ConfigurationError
+from gateway.hooks import HOOK_NAMES, REVERSED_HOOKS
+from gateway.registry import Registry, configured, find_plugin, installed_plugins
+
+SHOWN_HOOKS = (
+    "on_request", "on_select", "on_upstream_request", "wrap_request_body", "on_attempt", "on_upstream_response",
+    "on_response", "wrap_response_body", "on_error", "on_complete",
+)  # fmt: skip
+
+
+def console() -> Console:
+    """Where tables go; wide enough for pipes not to wrap."""
+    shown = Console()
+    return shown if shown.is_terminal else Console(width=160, no_color=True)
+
+
+def checked(source: Source) -> None:
+    """Build everything, as a worker would, and print what came out."""
+    app = App(source)
+    out = console()
+    effective = app.settings.model_dump(mode="json", exclude={"plugins", "routes"}, exclude_none=True)
+    out.print("[bold]Configuration[/] (profile, site and defaults together)")
+    out.print_json(orjson.dumps(effective).decode())
+    out.print("\n[bold]Listeners[/]")
+    for listener in app.settings.listeners:
+        out.print(f"  {listener.url}  HTTP {listener.http_mode}", highlight=False)
+    out.print("\n[bold]Routes[/]")
+    for route in app.router.routes:
+        tree = Tree(f"{route.name}: {route.match.host or '*'}{route.match.path} → upstream {route.upstream.name}")
+        for hook in SHOWN_HOOKS:
+            steps = route.pipeline.steps[hook]
+            if steps:
+                arrow = " ← " if hook in REVERSED_HOOKS else " → "
+                tree.add(f"{hook}: {arrow.join(step.plugin for step in steps)}")
+        out.print(tree, highlight=False)
+    names = " → ".join(name for name, _ in app.plugins) or "none"
+    out.print(f"\n[bold]Plugins[/], from client to upstream: {names}", highlight=False)
+    out.print("[green]The configuration is valid.[/]")
+
+
+def plugins(as_schema: bool) -> None:
+    """The installed plugins."""
+    loaded = {name: _load(name, entry) for name, entry in installed_plugins().items()}
+    if as_schema:
+        schemas = {name: _schema(cls) for name, cls in loaded.items() if isinstance(cls, type)}
+        click.echo(orjson.dumps(schemas, option=orjson.OPT_INDENT_2).decode())
+        return
+    table = Table("Plugin", "Version", "Provides", "Settings")
+    for name, entry in installed_plugins().items():
+        cls = loaded[name]
+        if isinstance(cls, type):
+            table.add_row(
+                name, _version(entry), _provides(cls), ", ".join(_schema(cls).get("properties", {})) or "–"
+            )
+        else:
+            table.add_row(name, _version(entry), f"[red]{cls}[/]", "")
+    out = console()
+    out.print(table if loaded else "No plugin is installed; try: pip install gateway-balancing")
+
+
+def _load(name: str, entry: EntryPoint) -> type | str:
+    try:
+        return find_plugin(PluginUse(use=name, where="installed"), "")
+    except ConfigurationError as error:
+        return str(error)
+
+
+def _version(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "?"
+
+
+def _schema(cls: type) -> dict[str, Any]:
+    model = getattr(cls, "Config", None)
+    schema: dict[str, Any] = model.model_json_schema() if model is not None else {"type": "object"}
+    return schema
+
+
+def _provides(cls: type) -> str:
+    hooks = [name for name in sorted(HOOK_NAMES) if inspect.isfunction(getattr(cls, name, None))]
+    strategies: list[str] = []
+    if "register" in hooks and not getattr(cls, "Config", None):
+        hooks.remove("register")
+        registry = Registry()
+        registry.collect(configured(cls, {}, "installed"), cls.__name__)
+        strategies = [f"{kind} {name}" for kind in registry.kinds() for name in registry.names(kind)]
+    return ", ".join([*strategies, *hooks])
+
+
+def profiles(as_schema: bool) -> None:
+    """The installed profiles."""
+    if as_schema:
+        click.echo(orjson.dumps(Settings.model_json_schema(), option=orjson.OPT_INDENT_2).decode())
+        return
+    table = Table("Profile", "Version", "What it is", "Plugins, from client to upstream")
+    for name, entry in installed_profiles().items():
+        data = read_profile(name, Path())
+        uses = [item if isinstance(item, str) else item["use"] for item in data.get("plugins", [])]
+        table.add_row(name, _version(entry), data.get("description", ""), " → ".join(uses))
+    out = console()
+    out.print(table if table.row_count else "No profile is installed; try: pip install gateway-profile-l7-balancer")
+
+
+def status(reply: dict[str, Any]) -> None:
+    """The workers and listeners of a running gateway."""
+    out = console()
+    out.print(f"[bold]{reply['target']}[/], up for {reply['up_seconds']:.0f} s", highlight=False)
+    for url in reply["listeners"]:
+        out.print(f"  {url}", highlight=False)
+    table = Table("Worker", "pid", "Age")
+    for worker in reply["workers"]:
+        table.add_row(str(worker["index"]), str(worker["pid"]), f"{worker['age']:.0f} s")
+    for pid in reply["draining"]:
+        table.add_row("draining", str(pid), "")
+    out.print(table)

@@ -1,0 +1,103 @@
+"""The admin socket: how the command line talks to a running gateway.
+
+Owns the path (owner-only), the request and reply lines, and finding the right gateway. What a command does is
+the supervisor's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+
+from gateway.errors import ConfigurationError
+
+Answer: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+TIMEOUT_SECONDS = 120.0
+
+
+def default_folder() -> Path:
+    """Where admin sockets are: the user's runtime folder."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        return Path(runtime) / "gateway"
+    if os.geteuid() == 0:
+        return Path("/run/gateway")
+    return Path(tempfile.gettempdir()) / f"gateway-{os.geteuid()}"
+
+
+def socket_path(configured: Path | None) -> Path:
+    """The admin socket of this process. Makes the folder for its owner alone."""
+    if configured is not None:
+        return configured
+    folder = default_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder / f"{os.getpid()}.sock"
+
+
+async def serve(path: Path, answer: Answer) -> asyncio.Server:
+    """Answer commands on a socket that only its owner may use."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = orjson.loads(await reader.readline())
+            reply = await answer(request.pop("command"), request)
+        except (ValueError, KeyError, AttributeError) as error:
+            reply = {"error": f"not understood: {error!r}"}
+        writer.write(orjson.dumps(reply) + b"\n")
+        await writer.drain()
+        writer.close()
+
+    path.unlink(missing_ok=True)
+    mask = os.umask(0o177)
+    try:
+        return await asyncio.start_unix_server(converse, str(path))
+    except OSError as error:
+        raise ConfigurationError(f"admin_socket {path}: {error.strerror}") from None
+    finally:
+        os.umask(mask)
+
+
+def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
+    """Send one command and wait for its reply. Raises ConfigurationError if nobody answers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT_SECONDS)
+        try:
+            connection.connect(str(path))
+            connection.sendall(orjson.dumps({"command": command, **arguments}) + b"\n")
+            with connection.makefile("rb") as lines:
+                reply: dict[str, Any] = orjson.loads(lines.readline())
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"no answer on {path}: {error}") from None
+    return reply
+
+
+def find(target: str | None, configured: Path | None = None) -> Path:
+    """The admin socket of the running gateway that serves `target`, or of the only one there is.
+
+    Raises ConfigurationError that lists what runs.
+    """
+    if configured is not None:
+        return configured
+    running: dict[Path, str] = {}
+    for path in sorted(default_folder().glob("*.sock")):
+        try:
+            running[path] = ask(path, "status")["target"]
+        except ConfigurationError:
+            path.unlink(missing_ok=True)  # left behind by a gateway that was killed
+    wanted = str(Path(target).resolve()) if target else None
+    found = [path for path, name in running.items() if wanted in (None, name)]
+    if len(found) == 1:
+        return found[0]
+    if not running:
+        raise ConfigurationError("no gateway of yours is running")
+    listed = "\n  ".join(running.values())
+    what = "serves that file" if target and not found else "is meant; name its site file"
+    raise ConfigurationError(f"which gateway {what}? running:\n  {listed}")

@@ -1,0 +1,66 @@
+"""The bus between processes: orjson lines over a socket pair per worker, with the supervisor as the hub.
+
+Owns the wire. Topics under `worker.` and `supervisor.` are between a worker and its supervisor; every other
+message reaches the subscribers of all workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+
+from gateway.bus import Bus
+
+log = logging.getLogger("gateway.bus")
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+
+class Link:
+    """One end of a socket pair that carries topics and messages."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, end: socket.socket) -> Link:
+        """A link over a connected socket."""
+        reader, writer = await asyncio.open_connection(sock=end, limit=MAX_MESSAGE_BYTES)
+        return cls(reader, writer)
+
+    def send(self, topic: str, message: Any = None) -> None:
+        """Send without waiting; a link that is closed swallows it."""
+        if not self._writer.is_closing():
+            self._writer.write(orjson.dumps([topic, message]) + b"\n")
+
+    async def messages(self) -> AsyncIterator[tuple[str, Any]]:
+        """Every message until the other side is gone."""
+        try:
+            while line := await self._reader.readline():
+                topic, message = orjson.loads(line)
+                yield topic, message
+        except (ConnectionError, ValueError) as error:
+            log.error("the bus broke: %s", error)
+
+    def close(self) -> None:
+        """Close this end."""
+        self._writer.close()
+
+
+class WorkerBus(Bus):
+    """What a worker's plugins see: their messages go to their own subscribers and to every other worker."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def publish(self, topic: str, message: Any) -> None:
+        """Send a message to every subscriber of every worker."""
+        self.deliver(topic, message)
+        self._link.send(topic, message)

@@ -1,0 +1,135 @@
+"""One worker as its supervisor sees it: the process, its end of the bus, and what it is waiting for.
+
+Owns the conversation with one worker. Does not decide which workers there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gateway.errors import ConfigurationError
+from gateway.process.bus import Link
+
+START_SECONDS = 60.0
+
+Relay = Callable[["Member", str, Any], None]
+
+
+class Member:
+    """A worker process; made anew for every replacement."""
+
+    def __init__(
+        self, index: int, source: dict[str, Any], bound: list[socket.socket], max_connections: int, relay: Relay
+    ) -> None:
+        self.index = index
+        self._source = source
+        self._bound = bound
+        self._max_connections = max_connections
+        self._relay = relay
+        self._process: asyncio.subprocess.Process | None = None
+        self._link: Link | None = None
+        self._reply: asyncio.Future[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._born = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self._born
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Start the process and wait until it serves. Raises ConfigurationError with what it says."""
+        ours, theirs = socket.socketpair()
+        fds = [bound.fileno() for bound in self._bound]
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.process.worker", str(theirs.fileno()), pass_fds=[theirs.fileno(), *fds]
+        )
+        theirs.close()
+        self._link = await Link.open(ours)
+        self._reading = asyncio.create_task(self._follow(self._link))
+        configuration = {
+            "source": self._source,
+            "worker": self.index,
+            "fds": fds,
+            "max_connections": self._max_connections,
+        }
+        try:
+            await self._request("supervisor.configure", configuration)
+        except ConfigurationError:
+            self.kill()
+            await self.wait()
+            raise
+
+    async def prepare(self, source: dict[str, Any]) -> None:
+        """Have a new configuration built beside the old one. Raises ConfigurationError."""
+        await self._request("supervisor.prepare", source)
+        self._source = source
+
+    async def _request(self, topic: str, message: Any) -> None:
+        assert self._link is not None
+        self._reply = asyncio.get_running_loop().create_future()
+        self._link.send(topic, message)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._reply
+        except TimeoutError:
+            raise ConfigurationError(f"worker {self.index} did not answer within {START_SECONDS:g} s") from None
+        finally:
+            self._reply = None
+
+    async def _follow(self, link: Link) -> None:
+        async for topic, message in link.messages():
+            if topic in ("worker.ready", "worker.prepared"):
+                self._settle(None)
+            elif topic == "worker.failed":
+                self._settle(ConfigurationError(message))
+            elif not topic.startswith("worker."):
+                self._relay(self, topic, message)
+        self._settle(ConfigurationError(f"worker {self.index} ended before it was ready; its log says why"))
+
+    def _settle(self, error: Exception | None) -> None:
+        reply = self._reply
+        if reply is not None and not reply.done():
+            if error is None:
+                reply.set_result(None)
+            else:
+                reply.set_exception(error)
+
+    def send(self, topic: str, message: Any) -> None:
+        """Send over the bus, if the worker is there."""
+        if self._link is not None:
+            self._link.send(topic, message)
+
+    def drain(self) -> None:
+        """Have it finish and go."""
+        self.send("supervisor.drain", None)
+
+    async def wait(self) -> int:
+        """Wait for its end; the exit status."""
+        assert self._process is not None
+        status = await self._process.wait()
+        if self._link is not None:
+            self._link.close()
+        return status
+
+    def kill(self) -> None:
+        """End it at once, if it is still there."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()

@@ -1,0 +1,292 @@
+"""The supervisor: binds the sockets, keeps N workers alive, and changes them without dropping a connection.
+
+Owns the order of start, reload, rolling restart and stop. Serves no exchange itself and loads no plugin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gateway.config.loader import Source
+from gateway.config.model import Listener, Settings
+from gateway.errors import ConfigurationError
+from gateway.process import admin, sockets
+from gateway.process.member import Member
+
+log = logging.getLogger("gateway.supervisor")
+
+QUICK_DEATH_SECONDS = 2.0
+MAX_BACKOFF_SECONDS = 5.0
+KILL_AFTER_SECONDS = 3.0
+"""Beyond the drain timeout."""
+
+
+class Supervisor:
+    """One running gateway."""
+
+    def __init__(self, load: Callable[[], Source], target: str) -> None:
+        """`load` reads the configuration anew; `target` is what the operator called it."""
+        self._load = load
+        self._target = str(Path(target).resolve()) if target.endswith(".toml") else target
+        self._source = load()
+        self._settings: Settings = self._source.settings()
+        self._sockets: dict[str, socket.socket] = {}
+        self._members: list[Member] = []
+        self._leaving: set[Member] = set()
+        self._watchers: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
+        self._stop = asyncio.Event()
+        self._is_impatient = asyncio.Event()
+        self._limit = sockets.raise_descriptor_limit()
+        self._started = time.monotonic()
+
+    async def run(self) -> None:
+        """Serve until a signal ends it. Raises ConfigurationError if it cannot start."""
+        self._bind(self._settings.listeners)
+        path = admin.socket_path(self._settings.admin_socket)
+        server = await admin.serve(path, self._answer)
+        try:
+            self._handle_signals()
+            await self._start()
+            self._announce()
+            await self._stop.wait()
+        finally:
+            server.close()
+            path.unlink(missing_ok=True)
+            await self._drain_all()
+            self._close_sockets()
+
+    # -- start -------------------------------------------------------------------------------------------------
+
+    def _bind(self, listeners: tuple[Listener, ...]) -> None:
+        for listener in listeners:
+            key = str(listener.bind)
+            if key not in self._sockets:
+                self._sockets[key] = sockets.bind(listener)
+
+    async def _start(self) -> None:
+        self._members = [self._member(index) for index in range(self._settings.workers)]
+        await asyncio.gather(*(member.start() for member in self._members))
+        for member in self._members:
+            self._watch(member)
+
+    def _member(self, index: int) -> Member:
+        settings = self._settings
+        bound = [self._sockets[str(listener.bind)] for listener in settings.listeners]
+        most = sockets.connections_within(self._limit, len(bound))
+        return Member(index, asdict(self._source), bound, most, self._relay)
+
+    def _announce(self) -> None:
+        settings = self._settings
+        most = sockets.connections_within(self._limit, len(settings.listeners))
+        for listener in settings.listeners:
+            say(f"listening on {sockets.bound_url(listener, self._sockets[str(listener.bind)])}")
+            if listener.max_connections > most:
+                say(
+                    f"listener {listener.label}: max_connections is held at {most},"
+                    f" since only {self._limit} file descriptors are granted (ulimit -n)"
+                )
+        say("ready")
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._terminate)
+        loop.add_signal_handler(signal.SIGHUP, self._spawn, self._reload_and_log)
+        loop.add_signal_handler(signal.SIGUSR1, self._relay, None, "logs.reopen", None)
+
+    def _terminate(self) -> None:
+        if self._stop.is_set():
+            self._is_impatient.set()
+        self._stop.set()
+
+    def _spawn(self, job: Callable[[], Any]) -> None:
+        task = asyncio.get_running_loop().create_task(job())
+        self._watchers.add(task)
+        task.add_done_callback(self._watchers.discard)
+
+    # -- keep alive --------------------------------------------------------------------------------------------
+
+    def _watch(self, member: Member) -> None:
+        async def watch() -> None:
+            status = await member.wait()
+            if member in self._leaving:
+                self._leaving.discard(member)
+            elif not self._stop.is_set():
+                log.error("worker %d (pid %d) died: %s", member.index, member.pid, describe_exit(status))
+                await self._replace(member)
+
+        self._spawn(watch)
+
+    async def _replace(self, dead: Member) -> None:
+        delay = 0.0 if dead.age > QUICK_DEATH_SECONDS else 0.1
+        while not self._stop.is_set():
+            await asyncio.sleep(delay)
+            fresh = self._member(dead.index)
+            try:
+                await fresh.start()
+            except ConfigurationError as error:
+                delay = min(MAX_BACKOFF_SECONDS, delay * 2 or 0.1)
+                log.error("worker %d does not start: %s; next try in %g s", dead.index, error, delay)
+                continue
+            if dead in self._members:
+                self._members[self._members.index(dead)] = fresh
+                self._watch(fresh)
+            else:
+                fresh.drain()
+            return
+
+    def _relay(self, sender: Member | None, topic: str, message: Any) -> None:
+        for member in (*self._members, *self._leaving):
+            if member is not sender:
+                member.send(topic, message)
+
+    # -- change ------------------------------------------------------------------------------------------------
+
+    async def _reload_and_log(self) -> None:
+        reply = await self.reload()
+        if "error" in reply:
+            log.error("reload: nothing is changed: %s", reply["error"])
+        else:
+            log.info("reload: %s", reply["done"])
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the configuration anew and swap it in everywhere, or nowhere."""
+        async with self._changing:
+            try:
+                source = self._load()
+                settings = source.settings()
+                needs_restart = _outer(settings) != _outer(self._settings)
+                if needs_restart:
+                    return await self._roll(source, settings)
+                await asyncio.gather(*(member.prepare(asdict(source)) for member in self._members))
+            except ConfigurationError as error:
+                for member in self._members:
+                    member.send("supervisor.abandon", None)
+                return {"error": str(error)}
+            for member in self._members:
+                member.send("supervisor.commit", None)
+            self._source, self._settings = source, settings
+            return {"done": f"configuration of {source.name} is in force in {len(self._members)} workers"}
+
+    async def restart(self) -> dict[str, Any]:
+        """Replace the workers one by one: new code, new plugin versions, the configuration read anew."""
+        async with self._changing:
+            try:
+                source = self._load()
+                return await self._roll(source, source.settings())
+            except ConfigurationError as error:
+                return {"error": str(error)}
+
+    async def _roll(self, source: Source, settings: Settings) -> dict[str, Any]:
+        old_source, old_settings, old_members = self._source, self._settings, list(self._members)
+        self._bind(settings.listeners)
+        self._source, self._settings = source, settings
+        fresh: list[Member] = []
+        try:
+            for index in range(settings.workers):
+                member = self._member(index)
+                await member.start()
+                self._watch(member)
+                fresh.append(member)
+                if index < len(old_members):
+                    self._members[index] = member
+                    self._retire(old_members[index])
+                else:
+                    self._members.append(member)
+        except ConfigurationError:
+            # Workers that were replaced already stay: they run the same code as the one that failed would have.
+            self._source, self._settings = (source, settings) if fresh else (old_source, old_settings)
+            raise
+        for member in old_members[settings.workers :]:
+            self._members.remove(member)
+            self._retire(member)
+        self._close_unused()
+        return {"done": f"{len(fresh)} workers replaced one by one"}
+
+    def _retire(self, member: Member) -> None:
+        self._leaving.add(member)
+        member.drain()
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._settings.drain_timeout + KILL_AFTER_SECONDS, member.kill)
+
+    def _close_unused(self) -> None:
+        used = {str(listener.bind) for listener in self._settings.listeners}
+        for key in set(self._sockets) - used:
+            self._sockets.pop(key).close()
+
+    # -- stop --------------------------------------------------------------------------------------------------
+
+    async def _drain_all(self) -> None:
+        self._stop.set()
+        members = [*self._members, *self._leaving]
+        for member in members:
+            member.drain()
+        waits = [asyncio.ensure_future(member.wait()) for member in members if member.is_running]
+        if waits:
+            impatient = asyncio.ensure_future(self._is_impatient.wait())
+            everyone = asyncio.ensure_future(asyncio.wait(waits))
+            await asyncio.wait(
+                (everyone, impatient),
+                timeout=self._settings.drain_timeout + KILL_AFTER_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            impatient.cancel()
+            everyone.cancel()
+        for member in members:
+            member.kill()
+
+    def _close_sockets(self) -> None:
+        for key, bound in self._sockets.items():
+            bound.close()
+            if key.startswith("unix:"):
+                Path(key[5:]).unlink(missing_ok=True)
+
+    # -- admin -------------------------------------------------------------------------------------------------
+
+    async def _answer(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        match command:
+            case "reload":
+                return await self.reload()
+            case "restart":
+                return await self.restart()
+            case "status":
+                return self._status()
+            case _:
+                return {"error": f"no command {command!r}"}
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "target": self._target,
+            "up_seconds": time.monotonic() - self._started,
+            "workers": [{"index": member.index, "pid": member.pid, "age": member.age} for member in self._members],
+            "draining": [member.pid for member in self._leaving],
+            "listeners": [
+                sockets.bound_url(listener, self._sockets[str(listener.bind)])
+                for listener in self._settings.listeners
+            ],
+        }
+
+
+def _outer(settings: Settings) -> tuple[Any, ...]:
+    """What only new workers can take up."""
+    return settings.listeners, settings.workers, settings.limits.max_header, settings.admin_socket
+
+
+def describe_exit(status: int) -> str:
+    """`exit status 1`, or the name of the signal."""
+    return f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+
+
+def say(line: str) -> None:
+    """One line to the operator."""
+    print(f"gateway: {line}", file=sys.stderr, flush=True)

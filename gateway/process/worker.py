@@ -1,0 +1,173 @@
+"""A worker: one process, one uvloop event loop, one App, and the listeners on it.
+
+Owns the life of one worker: configure, serve, reload, drain. Told what to do by the supervisor over the bus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+import uvloop
+
+from gateway.app import App
+from gateway.config.loader import Source
+from gateway.errors import GatewayError
+from gateway.listeners.exchange import Host
+from gateway.listeners.http import HttpListener
+from gateway.process.bus import Link, WorkerBus
+from gateway.process.logs import set_up_logging
+
+log = logging.getLogger("gateway.worker")
+
+HANDOVER_SECONDS = 1.0
+"""Between leaving new connections to others and closing idle ones: what was just accepted gets its answer."""
+
+GC_THRESHOLD = 50_000
+"""Exchanges leave no cycles behind; the collector need not look often."""
+
+
+class Worker:
+    """What runs in a worker process."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._bus = WorkerBus(link)
+        self._index = 0
+        self._app: App | None = None
+        self._prepared: App | None = None
+        self._hosts: list[Host] = []
+        self._listeners: list[HttpListener] = []
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._drain_seconds = 30.0
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until told to drain, or until the supervisor is gone."""
+        reading = asyncio.create_task(self._follow())
+        await self._stopping.wait()
+        await self._drain()
+        reading.cancel()
+        self._link.close()
+
+    def stop(self) -> None:
+        """Begin to drain."""
+        self._stopping.set()
+
+    async def _follow(self) -> None:
+        async for topic, message in self._link.messages():
+            try:
+                await self._obey(topic, message)
+            except GatewayError as error:
+                self._link.send("worker.failed", str(error))
+            except Exception as error:
+                log.exception("%s failed", topic)
+                self._link.send("worker.failed", f"{type(error).__name__}: {error}")
+        self.stop()
+
+    async def _obey(self, topic: str, message: Any) -> None:
+        match topic:
+            case "supervisor.configure":
+                await self._configure(message)
+            case "supervisor.prepare":
+                self._prepared = await self._build(message)
+                self._link.send("worker.prepared")
+            case "supervisor.commit":
+                self._commit()
+            case "supervisor.abandon":
+                prepared, self._prepared = self._prepared, None
+                if prepared is not None:
+                    await prepared.shutdown()
+            case "supervisor.drain":
+                self.stop()
+            case _:
+                self._bus.deliver(topic, message)
+
+    async def _configure(self, message: dict[str, Any]) -> None:
+        self._index = message["worker"]
+        self._app = app = await self._build(message["source"])
+        for settings, fd in zip(app.settings.listeners, message["fds"], strict=True):
+            bound = socket.socket(fileno=fd)
+            host = Host(app, settings.label)
+            limited = settings.model_copy(
+                update={"max_connections": min(settings.max_connections, message["max_connections"])}
+            )
+            listener = HttpListener(limited, app.settings.limits, host, bound)
+            listener.start()
+            self._hosts.append(host)
+            self._listeners.append(listener)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 50)
+        self._link.send("worker.ready")
+
+    async def _build(self, data: dict[str, Any]) -> App:
+        source = Source(**{**data, "own_keys": tuple(data["own_keys"])})
+        app = App(source, self._bus, self._index)
+        logging.getLogger("gateway").setLevel(app.settings.log_level.upper())
+        await app.startup()
+        self._drain_seconds = app.settings.drain_timeout
+        return app
+
+    def _commit(self) -> None:
+        """Swap one reference: exchanges in flight finish on the App that they began with."""
+        app, self._prepared = self._prepared, None
+        if app is None:
+            return
+        old, self._app = self._app, app
+        for host in self._hosts:
+            host.app = app
+        if old is not None:
+            task = asyncio.create_task(_retire(old))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        self._link.send("worker.committed")
+
+    async def _drain(self) -> None:
+        for host in self._hosts:
+            host.is_draining = True
+        for listener in self._listeners:
+            listener.stop_accepting()
+        if self._listeners:
+            await asyncio.sleep(min(HANDOVER_SECONDS, self._drain_seconds))
+        stops = [asyncio.ensure_future(listener.stop()) for listener in self._listeners]
+        if stops:
+            _, late = await asyncio.wait(stops, timeout=max(0.1, self._drain_seconds - HANDOVER_SECONDS))
+            if late and self._app is not None:
+                log.warning("worker %d: %d exchanges cut at the deadline", self._index, self._app.in_flight)
+        if self._app is not None:
+            await self._app.shutdown()
+
+
+async def _retire(app: App) -> None:
+    """Shut an App down when its last exchange has ended."""
+    while app.in_flight:
+        await asyncio.sleep(0.1)
+    await app.shutdown()
+
+
+async def _main(fd: int) -> None:
+    worker = Worker(await Link.open(socket.socket(fileno=fd)))
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, worker.stop)
+    await worker.run()
+
+
+def main() -> None:
+    """Entry point of a worker process; its argument is the descriptor of its end of the bus."""
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(ignored, signal.SIG_IGN)  # a terminal sends them to the whole group; the supervisor decides
+    set_up_logging("info")
+    uvloop.run(_main(int(sys.argv[1])))
+    sys.stdout.flush()
+    os._exit(0)  # Granian's threads may still hold connections that the deadline has cut
+
+
+if __name__ == "__main__":
+    main()
