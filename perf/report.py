@@ -134,8 +134,8 @@ def _section(outcome: Outcome) -> list[str]:
         f"{outcome['summary'][0].upper()}{outcome['summary'][1:]}.",
         "",
     ]
-    table = [*_markdown(heads(outcome), rows), ""] if rows else []
-    return [*intro, *table, *skipped]
+    table = _markdown(heads(outcome), rows) if rows else []
+    return [*intro, *table, *([""] if table and skipped else []), *skipped]
 
 
 def _markdown(names: list[str], rows: list[list[str]]) -> list[str]:
