@@ -62,6 +62,7 @@ async def serve_http(host: Host, watcher: Any) -> None:
         watcher.err(AbortedResponse(repr(error)))
     finally:
         client.is_done = True
+        exchange.watch_client = None  # it leads back to the exchange: without it nothing is left for the collector
         if exchange.open_body is not None:
             exchange.open_body.close(exchange.error)
         app.in_flight -= 1
