@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Awaitable, Callable
 
 from gateway.admission import TrustedProxies, check
 from gateway.bus import Bus
@@ -102,8 +103,13 @@ class App:
         """Whether the peer may tell who the client is."""
         return not self._trusted.is_empty and request.peer in self._trusted
 
-    async def respond(self, exchange: Exchange) -> Response:
-        """The response to an exchange, errors included. Its body may still be arriving."""
+    async def respond(
+        self, exchange: Exchange, forward: Callable[[Exchange], Awaitable[Response]] = forward
+    ) -> Response:
+        """The response to an exchange, errors included. Its body may still be arriving.
+
+        `forward` is how the upstream is asked; opening a tunnel is another way (`gateway.tunnel`).
+        """
         # hot: plain
         try:
             route = self._admit(exchange)
@@ -182,6 +188,8 @@ class App:
 
 def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit: int) -> None:
     """Let plugins put their iterators around the response's body; a whole body becomes an iterator first."""
+    if response.status == 101:
+        return  # what follows is a tunnel, not a body
     original = response.body
     source = _once(original) if isinstance(original, bytes) else original
     wrapped = wrap(pipeline.wrap_response_body, exchange, source, "wrap_response_body", limit)

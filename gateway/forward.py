@@ -57,14 +57,14 @@ async def _forward(exchange: Exchange, upstream: Upstream) -> Response:
             if not _can_repeat(exchange, error, body):
                 raise
         except UpstreamError as error:
-            if not _may_retry(exchange, upstream, error, body, failed, endpoint):
+            if not may_retry(exchange, upstream, error, body, failed, endpoint):
                 raise
             failed.append(endpoint)
             continue
         try:
             return await _attempt(exchange, upstream, endpoint, body, is_fresh=True)
         except UpstreamError as error:
-            if not _may_retry(exchange, upstream, error, body, failed, endpoint):
+            if not may_retry(exchange, upstream, error, body, failed, endpoint):
                 raise
             failed.append(endpoint)
 
@@ -96,7 +96,7 @@ def _can_repeat(exchange: Exchange, error: UpstreamError, body: _RequestBody | N
     return exchange.request.method in IDEMPOTENT_METHODS and (body is None or body.is_whole)
 
 
-def _may_retry(
+def may_retry(
     exchange: Exchange,
     upstream: Upstream,
     error: UpstreamError,
@@ -121,7 +121,7 @@ async def _attempt(
     # hot: plain
     request, pipeline = exchange.request, exchange.route.pipeline
     attempts = exchange.attempts
-    host = _host(exchange, upstream, endpoint)
+    host = host_for(exchange, upstream, endpoint)
     headers = outgoing_headers(request, host, exchange.app.is_trusted(request))
     attempt = Attempt(len(attempts) + 1, endpoint, Headers.adopt(headers))
     attempts.append(attempt)
@@ -152,13 +152,14 @@ async def _attempt(
     except BaseException as error:
         if connection is not None:
             connection.end()
-        _end_attempt(exchange, attempt, error if isinstance(error, GatewayError) else None)
+        end_attempt(exchange, attempt, error if isinstance(error, GatewayError) else None)
         raise
     attempt.status = connection.status
     return _response(exchange, attempt, connection, body)
 
 
-def _host(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -> bytes:
+def host_for(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -> bytes:
+    """The Host that the endpoint sees."""
     rule = upstream.settings.host
     if rule == "keep":
         return exchange.request.headers.get(b"host", b"")
@@ -183,7 +184,7 @@ def _response(
         if body is not None and body.stop():
             connection.abort()
         connection.end()
-        _end_attempt(exchange, attempt, None)
+        end_attempt(exchange, attempt, None)
         return Response.adopt(attempt.status or 0, headers, data)
     total = exchange.route.upstream.settings.timeouts.total
     streamed = UpstreamBody(exchange, attempt, connection, body, total)
@@ -201,7 +202,8 @@ def _kept_length(exchange: Exchange, connection: Http1Connection) -> bytes | Non
     return None
 
 
-def _end_attempt(exchange: Exchange, attempt: Attempt, error: GatewayError | None) -> None:
+def end_attempt(exchange: Exchange, attempt: Attempt, error: GatewayError | None) -> None:
+    """Close the record of an attempt and tell those who learn from it."""
     # hot: plain
     attempt.ended = time.monotonic()
     attempt.error = error
@@ -264,7 +266,7 @@ class UpstreamBody:
         if self._request_body is not None and self._request_body.stop():
             self._connection.abort()
         self._connection.end()
-        _end_attempt(self._exchange, self._attempt, error)
+        end_attempt(self._exchange, self._attempt, error)
 
 
 async def _prepare_body(exchange: Exchange, pipeline: Pipeline) -> _RequestBody:

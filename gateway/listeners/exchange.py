@@ -19,6 +19,7 @@ from gateway.model import METHODS_WITHOUT_BODY, Exchange, Request, Response
 
 if TYPE_CHECKING:
     from gateway.app import App
+    from gateway.listeners.websocket import Relay
 
 log = logging.getLogger("gateway.listeners")
 
@@ -26,13 +27,20 @@ log = logging.getLogger("gateway.listeners")
 class Host:
     """What a listener serves with: the App of the moment, which a reload replaces by one assignment."""
 
-    __slots__ = ("app", "is_draining", "listener")
+    __slots__ = ("app", "is_draining", "listener", "tunnels")
 
     def __init__(self, app: App, listener: str = "") -> None:
         self.app = app
         self.listener = listener
         self.is_draining = False
         """Ask HTTP/1 clients to come again on another connection."""
+        self.tunnels: set[Relay] = set()
+        """WebSockets that are open."""
+
+    def close_tunnels(self) -> None:
+        """Tell both ends of every tunnel to go away (1001): at the deadline of a drain, before the listener stops."""
+        for tunnel in list(self.tunnels):
+            tunnel.go_away()
 
 
 class AbortedResponse(Exception):

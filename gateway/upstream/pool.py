@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
 
 from gateway.config import model as config
 from gateway.errors import ConnectFailed, ConnectTimeout, NoEndpoint
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.http1 import Http1Connection
 from gateway.upstream.ticker import Ticker
+
+P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class ConnectionPool:
@@ -74,7 +78,7 @@ class ConnectionPool:
                 return connection
         self._connecting += 1
         try:
-            connection = await self._open()
+            connection = await self.open(lambda: Http1Connection(self))
         except BaseException:
             self._connecting -= 1
             self._pass_on(None)
@@ -111,7 +115,11 @@ class ConnectionPool:
         else:
             self.release(connection)
 
-    async def _open(self) -> Http1Connection:
+    async def open(self, factory: Callable[[], P]) -> P:
+        """A connection of any protocol, outside the pool and its limits.
+
+        Raises ConnectFailed or ConnectTimeout.
+        """
         loop = asyncio.get_running_loop()
         address, seconds = self.endpoint.url.address, self.timeouts.connect
         context, server_name = self._context or (None, None)
@@ -119,11 +127,11 @@ class ConnectionPool:
             async with asyncio.timeout(seconds or None):
                 if address.path:
                     _, connection = await loop.create_unix_connection(
-                        lambda: Http1Connection(self), address.path, ssl=context, server_hostname=server_name
+                        factory, address.path, ssl=context, server_hostname=server_name
                     )
                 else:
                     _, connection = await loop.create_connection(
-                        lambda: Http1Connection(self),
+                        factory,
                         address.host,
                         address.port,
                         ssl=context,
