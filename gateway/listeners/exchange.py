@@ -38,7 +38,7 @@ class Host:
         """WebSockets that are open."""
 
     def close_tunnels(self) -> None:
-        """Tell both ends of every tunnel to go away (1001): at the deadline of a drain, before the listener stops."""
+        """Close every tunnel with 1001 on both sides: at the deadline of a drain, before the listener stops."""
         for tunnel in list(self.tunnels):
             tunnel.go_away()
 
