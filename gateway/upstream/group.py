@@ -28,7 +28,7 @@ class Upstream:
         self.settings = settings
         self.balancer = balancer
         self.endpoints = tuple(Endpoint(item) for item in settings.endpoints)
-        self.available: tuple[Endpoint, ...] = self.endpoints
+        self.available: tuple[Endpoint, ...] = ()
         """The endpoints that may be picked: a new tuple whenever a state or weight changes."""
         self.on_change: Callable[[Endpoint, EndpointState, EndpointState, str], None] | None = None
         self._retries = MIN_RETRIES
@@ -36,6 +36,7 @@ class Upstream:
         context = client_context(settings.tls) if needs_tls else None
         for endpoint in self.endpoints:
             endpoint.pool = ConnectionPool(endpoint, settings, context, ticker)
+        self.refresh()
 
     def set_state(self, endpoint: Endpoint, state: EndpointState, reason: str) -> None:
         """Change an endpoint's state and tell whoever listens."""
