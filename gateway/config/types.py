@@ -109,7 +109,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 class Model(BaseModel):
     """The base of every configuration model: frozen, no unknown keys, with a hint at the nearest known one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
