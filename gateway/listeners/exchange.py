@@ -42,6 +42,19 @@ class Host:
         for tunnel in list(self.tunnels):
             tunnel.go_away()
 
+    async def end_tunnels(self, seconds: float) -> None:
+        """Give tunnels so many seconds to end by themselves, close the rest, and return when none is left.
+
+        Granian's stop does not wait for them, so this comes before `HttpListener.stop`.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self.tunnels and (left := deadline - loop.time()) > 0:
+            await asyncio.wait([tunnel.ended for tunnel in self.tunnels], timeout=left)
+        while self.tunnels:
+            self.close_tunnels()
+            await asyncio.wait([tunnel.ended for tunnel in self.tunnels])
+
 
 class AbortedResponse(Exception):
     """Given to Granian so that it cuts the client's connection: a truncated body must not look complete."""

@@ -55,7 +55,10 @@ async def serve_websocket(host: Host, watcher: Any) -> None:
         else:
             await refuse(exchange, response, transport)
         watcher.done()
-    except BaseException as error:
+    except asyncio.CancelledError:
+        watcher.done()
+        raise
+    except Exception as error:
         log.exception("request %s failed in its tunnel", exchange.id)
         watcher.err(AbortedResponse(repr(error)))
     finally:
@@ -141,7 +144,9 @@ class Relay:
     """The messages of one tunnel. Each side is read again when the other has taken what was read: that is all the
     buffering there is."""
 
-    __slots__ = ("_active_at", "_end", "_endpoint", "_exchange", "_loop", "_timer", "_transport", "_tunnel")
+    __slots__ = (
+        "_active_at", "_end", "_endpoint", "_exchange", "_loop", "_timer", "_transport", "_tunnel", "ended",
+    )  # fmt: skip
 
     def __init__(self, exchange: Exchange, tunnel: Tunnel, transport: Any) -> None:
         self._exchange = exchange
@@ -150,25 +155,32 @@ class Relay:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._end: asyncio.Future[End] = self._loop.create_future()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        """Done when both sides are closed."""
         self._active_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, host: Host) -> None:
         """Relay until one side ends it, nothing passes for too long, or the gateway has to go."""
         host.tunnels.add(self)
+        try:
+            await self._close(await self._relay())
+        finally:
+            host.tunnels.discard(self)
+            self.ended.set_result(None)
+
+    async def _relay(self) -> End:
         self._look_at_clock()
         pumps = [self._loop.create_task(self._from_client()), self._loop.create_task(self._from_endpoint())]
         try:
-            end = await self._end
+            return await self._end
         finally:
-            host.tunnels.discard(self)
             if self._timer is not None:
                 self._timer.cancel()
             # Granian can send a close frame only when nobody waits in `receive`.
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-        await self._close(end)
 
     def go_away(self, reason: str = "") -> None:
         """Close both sides with 1001."""
