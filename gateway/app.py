@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from gateway.admission import TrustedProxies, check
 from gateway.bus import Bus
@@ -21,7 +21,7 @@ from gateway.model import Exchange, Request, Response
 from gateway.pipeline import Pipeline, order_hooks, run, wrap
 from gateway.registry import PluginLoader
 from gateway.routing import Route, Router
-from gateway.upstream.balancer import First
+from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
 from gateway.upstream.ticker import Ticker
@@ -62,9 +62,10 @@ class App:
         for upstream in self.upstreams.values():
             upstream.on_change = self._endpoint_changed
 
-    def _balancer(self, name: str, file: str) -> object:
+    def _balancer(self, name: str, file: str) -> Balancer:
         choice = self.settings.upstreams[name].balancer
-        return self.registry.build("balancer", choice, f"{file}: upstreams.{name}.balancer")
+        balancer: Balancer = self.registry.build("balancer", choice, f"{file}: upstreams.{name}.balancer")
+        return balancer
 
     def once(self, name: str) -> bool:
         """Whether this worker is the one that runs a job of the whole gateway."""
@@ -197,7 +198,7 @@ def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit:
         response.body = wrapped
 
 
-async def _once(data: bytes):  # type: ignore[no-untyped-def]
+async def _once(data: bytes) -> AsyncIterator[bytes]:
     if data:
         yield data
 

@@ -18,6 +18,7 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.headers import Headers
+from gateway.light import as_task
 from gateway.model import IDEMPOTENT_METHODS, Attempt, Exchange, Response
 from gateway.pipeline import Pipeline, run, tell, wrap
 from gateway.upstream.message import incoming_headers, outgoing_headers, request_head, without_framing
@@ -37,6 +38,7 @@ async def forward(exchange: Exchange) -> Response:
     total = upstream.settings.timeouts.total
     if not total:
         return await _forward(exchange, upstream)
+    await as_task()
     try:
         async with asyncio.timeout(total):
             return await _forward(exchange, upstream)
@@ -271,6 +273,7 @@ class UpstreamBody:
 
 async def _prepare_body(exchange: Exchange, pipeline: Pipeline) -> _RequestBody:
     """Read the first piece before any endpoint is bothered; most bodies are whole with it."""
+    await as_task()
     source = exchange.request.body
     assert source is not None
     length = exchange.request.headers.get(b"content-length")

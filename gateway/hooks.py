@@ -35,7 +35,7 @@ def hookimpl(function: F | None = None, *, tryfirst: bool = False, trylast: bool
     """Mark a plugin's method as a hook. `tryfirst` and `trylast` move it within its phase, as in pluggy."""
     if function is None:
         return cast("Callable[[F], F]", _marker(tryfirst=tryfirst, trylast=trylast))
-    return cast("F", _marker(function, tryfirst=tryfirst, trylast=trylast))
+    return _marker(function, tryfirst=tryfirst, trylast=trylast)
 
 
 class HookSpecs:

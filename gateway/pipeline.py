@@ -15,6 +15,7 @@ import pluggy
 
 from gateway.errors import GatewayError, PluginError
 from gateway.hooks import HOOK_NAMES, PROJECT, REVERSED_HOOKS, HookSpecs
+from gateway.light import as_task
 from gateway.model import Exchange, Response
 
 if TYPE_CHECKING:
@@ -98,9 +99,11 @@ class Pipeline:
         """Run `on_request` until a plugin answers; the answer, and the answering plugin's position."""
         for call, is_async, position, plugin in self.on_request:
             try:
-                response = call(exchange)
                 if is_async:
-                    response = await response
+                    await as_task()
+                    response = await call(exchange)
+                else:
+                    response = call(exchange)
             except GatewayError:
                 raise
             except Exception as error:
@@ -151,9 +154,11 @@ async def run(steps: tuple[Step, ...], exchange: Exchange, subject: Any, hook: s
     for call, is_async, position, plugin in steps:
         if position < limit:
             try:
-                result = call(exchange, subject)
                 if is_async:
-                    await result
+                    await as_task()
+                    await call(exchange, subject)
+                else:
+                    call(exchange, subject)
             except GatewayError:
                 raise
             except Exception as error:

@@ -51,7 +51,7 @@ def _from_list(value: object, where: str) -> Data:
 
 def _split(name: str, settings: Data, where: str) -> Data:
     config = {key: item for key, item in settings.items() if key not in ("before", "after")}
-    place = {key: settings[key] for key in ("before", "after") if key in settings}
+    place: Data = {key: settings[key] for key in ("before", "after") if key in settings}
     if len(place) == 2:
         raise ConfigurationError(f"{where}: before and after exclude each other")
     return {"use": name, "config": config, "where": where, **place}

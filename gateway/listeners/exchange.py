@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.config.model import Limits
 from gateway.errors import BodyTimeout, BodyTooLarge, ClientDisconnected, GatewayError
 from gateway.headers import Headers
+from gateway.light import as_task
 from gateway.model import METHODS_WITHOUT_BODY, Exchange, Request, Response
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ class Client:
             self._exchange.bytes_sent = len(body)
             send({"type": "http.response.body", "body": body, "more_body": False})
             return
+        await as_task()
         self.watch(self._cut)
         async for piece in body:
             if piece:

@@ -21,6 +21,7 @@ from granian.net import SocketHolder
 from granian.server.embed import AsyncWorker, Server
 
 from gateway.config.model import Limits, Listener
+from gateway.light import drive
 from gateway.listeners.exchange import Host, serve_http
 from gateway.listeners.websocket import serve_websocket
 
@@ -165,7 +166,10 @@ class _Scheduler(_futures._BaseCBScheduler):
             call(begin, watcher, context=context)
 
         def begin(watcher: Any) -> None:
-            serve = serve_http if watcher.scope["type"] == "http" else serve_websocket
-            watcher.taskref(loop.create_task(serve(host, watcher)))
+            # hot: plain
+            if watcher.scope["type"] == "http":
+                drive(serve_http(host, watcher), loop.create_task)
+            else:
+                watcher.taskref(loop.create_task(serve_websocket(host, watcher)))
 
         self._schedule_fn = schedule

@@ -10,9 +10,9 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine
 from itertools import count
 from types import TracebackType
+from typing import cast
 
 import uvloop
 
@@ -63,6 +63,7 @@ class Load:
         self._sources = sources
         self._timeout = timeout
         self._numbers = count()
+        self._open: set[Exchanges] = set()
         self._is_over = False
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
 
@@ -85,9 +86,16 @@ class Load:
         return f"<Load: {self.completed} completed, {self.repeated} repeated, {self.lost.total()} lost>"
 
     def _run(self) -> None:
-        main: Coroutine[None, None, None] = self._keep_rate() if self._rate else self._keep_connections()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main)
+            runner.run(self._work())
+
+    async def _work(self) -> None:
+        try:
+            await (self._keep_rate() if self._rate else self._keep_connections())
+        finally:
+            for exchanges in tuple(self._open):
+                exchanges.close()
+            await asyncio.gather(*(exchanges.closing for exchanges in tuple(self._open)))
 
     async def _keep_rate(self) -> None:
         running: set[asyncio.Task[None]] = set()
@@ -110,7 +118,7 @@ class Load:
             async with asyncio.timeout(self._timeout):
                 exchanges = await self._connect()
                 await exchanges.ask(self._request)
-            exchanges.close()
+                exchanges.close()
             self.completed += 1
         except (Lost, OSError, TimeoutError) as error:
             self.lost[f"{type(error).__name__}: {error}"] += 1
@@ -134,20 +142,22 @@ class Load:
                     self.lost[f"{type(error).__name__}: {error}"] += 1
                     await asyncio.sleep(0.01)
                 exchanges = None
-        if exchanges is not None:
-            exchanges.close()
 
     async def _connect(self) -> Exchanges:
         source = self._sources[next(self._numbers) % len(self._sources)]
         loop = asyncio.get_running_loop()
-        _, exchanges = await loop.create_connection(Exchanges, *self._address, local_addr=(source, 0))
+        _, exchanges = await loop.create_connection(
+            lambda: Exchanges(self._open), *self._address, local_addr=(source, 0)
+        )
         return exchanges
 
 
 class Exchanges(asyncio.Protocol):
-    """Request and response in turn over one connection."""
+    """Request and response in turn over one connection, which is in `among` while it is open."""
 
-    def __init__(self) -> None:
+    def __init__(self, among: set[Exchanges]) -> None:
+        self._among = among
+        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_closed = False
         self._answered = 0
         self._received = bytearray()
@@ -172,8 +182,8 @@ class Exchanges(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
+        self._among.add(self)
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -191,6 +201,8 @@ class Exchanges(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_closed = True
+        self._among.discard(self)
+        self.closing.set_result(None)
         self._give_up()
 
     def _give_up(self) -> None:

@@ -104,6 +104,14 @@ class OriginConnection:
         """Neither read nor write until the test ends or gives another script."""
         self._released.wait()
 
+    def wait_for(self, condition: Callable[[], object], within: float = 10.0) -> None:
+        """Go on when the test says so; ends the connection if the test is over before."""
+        deadline = time.monotonic() + within
+        while not condition():
+            if self._released.wait(0.005):
+                raise ConnectionAbortedError("the test went on without us")
+            assert time.monotonic() < deadline, f"the test did not say go within {within:g} s"
+
     def wait_closed(self, within: float = 10.0) -> float:
         """Read and drop until the peer closes; the time.monotonic() of that. TimeoutError if it does not."""
         self.socket.settimeout(within)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.errors import BadResponse, GatewayError, ResponseCut, StaleConnection, UpstreamClosed, UpstreamTimeout
+from gateway.light import Waiter, new_waiter
 
 if TYPE_CHECKING:
     from gateway.headers import RawHeaders
@@ -92,7 +93,7 @@ class Http1Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._size = 0
         self._error: GatewayError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: Waiter | None = None
         self._write_waiter: asyncio.Future[None] | None = None
         self._watch: Watch | None = None
         self._slow_at = 0.0
@@ -145,8 +146,8 @@ class Http1Connection(asyncio.Protocol):
         if not self._is_head_done:
             if self._error is not None:
                 raise self._error
-            self._waiter = self.loop.create_future()
-            await self._waiter
+            self._waiter = waiter = new_waiter(self.loop)
+            await waiter
         self._watch = None
 
     def take_body(self) -> bytes:
@@ -171,8 +172,8 @@ class Http1Connection(asyncio.Protocol):
             if self._error is not None:
                 raise self._error
             self.allow(self.pool.timeouts.idle)
-            self._waiter = self.loop.create_future()
-            await self._waiter
+            self._waiter = waiter = new_waiter(self.loop)
+            await waiter
         self.deadline = 0.0
         return self.take_body()
 
@@ -235,9 +236,9 @@ class Http1Connection(asyncio.Protocol):
         except HttpParserError as error:
             self._garbled(error)
         if self._is_head_done:
-            self._wake()
             if self._size > HIGH_WATER_BYTES:
                 self._pause()
+            self._wake()  # the exchange goes on within this call: nothing may follow
         elif self._head_bytes > self.pool.max_head_bytes:
             self.fail(BadResponse(self._says("the response head is too large")))
 
@@ -250,16 +251,13 @@ class Http1Connection(asyncio.Protocol):
         self.is_usable = False
         self._transport = None
         self.pool.forget(self)
+        self.resume_writing()
         if self._is_busy and not self.is_complete:
             if self._until_close and exc is None and self._error is None:
                 self.is_complete = True
             elif self._error is None:
                 self._error = self._lost()
             self._wake()
-        if self._write_waiter is not None:
-            waiter, self._write_waiter = self._write_waiter, None
-            if not waiter.done():
-                waiter.set_result(None)
 
     def pause_writing(self) -> None:
         """The endpoint does not keep up with the request body."""

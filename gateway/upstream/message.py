@@ -91,12 +91,8 @@ def _append_forwarding(headers: RawHeaders, request: Request) -> None:
 def request_head(method: str, target: bytes, headers: RawHeaders, framing: bytes) -> bytes:
     """The head of a request on the wire. `framing` is one complete field with its line end, or empty."""
     # hot: plain
-    return b"%b %b HTTP/1.1\r\n%b\r\n%b\r\n" % (
-        method.encode("latin-1"),
-        target,
-        b"\r\n".join(map(b": ".join, headers)),
-        framing,
-    )
+    fields = b"\r\n".join(map(b": ".join, headers))
+    return b"".join((method.encode("latin-1"), b" ", target, b" HTTP/1.1\r\n", fields, b"\r\n", framing, b"\r\n"))
 
 
 def without_framing(headers: Headers) -> RawHeaders:

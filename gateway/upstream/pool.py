@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from gateway.config import model as config
 from gateway.errors import ConnectFailed, ConnectTimeout, NoEndpoint
+from gateway.light import as_task
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.http1 import Http1Connection
 from gateway.upstream.ticker import Ticker
@@ -68,6 +69,7 @@ class ConnectionPool:
 
         Raises ConnectFailed, ConnectTimeout, or NoEndpoint when the queue is full or too slow.
         """
+        await as_task()
         limit = self._limits.max_connections
         while len(self.busy) + len(self.idle) + self._connecting >= limit:
             if self.idle:
