@@ -1,0 +1,64 @@
+# Everything happens in .venv, which is made on first use. Needed beforehand: Python >= 3.11 with venv, and make.
+#
+#   PYTHON=python3.13   the Python to make .venv from; by default the first of these that is new enough
+#   ARGS="..."          passed on: make test ARGS="tests/unit -q", make demo ARGS="--listen 127.0.0.1:9000"
+
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml profiles/*/pyproject.toml))
+TYPED    := gateway perf $(wildcard plugins/*/src profiles/*/src)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench bench-micro clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+demo: $(READY) ## Start three small origins and a gateway in front of them, and watch
+	@$(BIN)/gateway demo $(ARGS)
+
+test: $(READY) ## Run the whole test suite
+	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
+
+lint: $(READY) ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(TYPED)
+	$(BIN)/lint-imports
+
+bench: $(READY) ## Measure CPU a request against other proxies (needs nginx and wrk)
+	$(BIN)/python -m perf $(ARGS)
+
+bench-micro: $(READY) ## Measure parts of the core by themselves
+	$(BIN)/python -m perf.micro $(ARGS)
+
+clean: ## Remove .venv and every cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The packages are installed as they lie here (editable), in one go and without build isolation: hatchling comes
+# first, at its pinned version, instead of anew for every package.
+$(READY): pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { $(find-python) && $$python -m venv --clear $(VENV); }
+	@echo 'Preparing $(VENV): once, and again when a dependency changes'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
+	  --editable '.[dev]' $(addprefix --editable ./,$(PACKAGES))
+	@touch $(READY)
+
+define find-python
+for python in $(PYTHON) none; do \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && break; \
+done; \
+if [ $$python = none ]; then \
+  echo 'Python 3.11 or newer is needed; tried: $(PYTHON). Try: make PYTHON=/path/to/python3' >&2; exit 1; \
+fi; \
+if ! $$python -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+  echo "$$python has no venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; \
+fi
+endef
