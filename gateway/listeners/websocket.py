@@ -64,6 +64,7 @@ async def serve_websocket(host: Host, watcher: Any) -> None:
     finally:
         if exchange.open_body is not None:
             exchange.open_body.close(exchange.error)
+            exchange.open_body = None  # it leads back to the exchange: nothing is left for the collector
         app.in_flight -= 1
         exchange.ended = time.monotonic()
         pipeline = exchange.route.pipeline
