@@ -8,10 +8,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
+from itertools import chain
 from typing import TypeAlias
 
 from gateway.config.model import Limits
 from gateway.errors import ClientError
+from gateway.headers import RawHeaders
 from gateway.model import Request
 
 Networks: TypeAlias = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
@@ -24,37 +26,40 @@ _REFUSED_METHODS = frozenset(("CONNECT", "TRACE"))
 
 def check(request: Request, limits: Limits) -> None:
     """Raise ClientError for what may not be passed on."""
-    # hot: plain
+    # hot: plain. One dict and a few look-ups instead of a loop over the fields.
     if request.method in _REFUSED_METHODS:
         raise ClientError(f"method {request.method} is not served", status=405)
-    if not request.raw_path.startswith(b"/") and not (request.raw_path == b"*" and request.method == "OPTIONS"):
+    path, raw = request.raw_path, request.headers.raw
+    if not path.startswith(b"/") and not (path == b"*" and request.method == "OPTIONS"):
         raise ClientError("the request target is no path")
-    if limits.max_uri and len(request.raw_path) + len(request.query) >= limits.max_uri:
+    if limits.max_uri and len(path) + len(request.query) >= limits.max_uri:
         raise ClientError(f"URI over the limit of {limits.max_uri} bytes", status=414)
-    _check_fields(request, limits)
-
-
-def _check_fields(request: Request, limits: Limits) -> None:
-    # hot: plain
-    host: bytes | None = None
-    length = b""
-    size = 0
-    for name, value in request.headers.raw:
-        size += len(name) + len(value) + 4
-        if name == b"host":
-            if host is not None:
-                raise ClientError("more than one Host")
-            host = value
-        elif name == b"content-length":
-            length = value
-        elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            raise ClientError("a transfer coding other than chunked", status=501)
-    if limits.max_header and size > limits.max_header:
-        raise ClientError(f"header fields over the limit of {limits.max_header} bytes", status=431)
+    fields = dict(raw)
+    host = fields.get(b"host")
     if host is None or not is_host(host):
         raise ClientError("Host is missing, empty or malformed")
-    if length and limits.max_body and int(length) > limits.max_body:
+    if len(fields) != len(raw):
+        _check_repeats(raw)
+    if b"transfer-encoding" in fields:
+        _check_coding(fields[b"transfer-encoding"])
+    elif b"content-length" in fields and limits.max_body and int(fields[b"content-length"]) > limits.max_body:
         raise ClientError(f"body over the limit of {limits.max_body} bytes", status=413)
+    if limits.max_header and sum(map(len, chain.from_iterable(raw))) + 4 * len(raw) > limits.max_header:
+        raise ClientError(f"header fields over the limit of {limits.max_header} bytes", status=431)
+
+
+def _check_repeats(raw: RawHeaders) -> None:
+    names = [name for name, _ in raw]
+    if names.count(b"host") > 1:
+        raise ClientError("more than one Host")
+    if names.count(b"transfer-encoding") > 1:
+        raise ClientError("a transfer coding other than chunked", status=501)
+
+
+def _check_coding(value: bytes) -> None:
+    """Chunked alone is understood (RFC 9112 6.1)."""
+    if value.strip().lower() != b"chunked":
+        raise ClientError("a transfer coding other than chunked", status=501)
 
 
 @lru_cache(maxsize=4096)

@@ -21,7 +21,7 @@ from gateway.headers import Headers
 from gateway.light import as_task
 from gateway.model import IDEMPOTENT_METHODS, Attempt, Exchange, Response
 from gateway.pipeline import Pipeline, run, tell, wrap
-from gateway.upstream.message import incoming_headers, outgoing_headers, request_head, without_framing
+from gateway.upstream.message import outgoing_headers, request_head, without_framing
 
 if TYPE_CHECKING:
     from gateway.upstream.endpoint import Endpoint
@@ -29,46 +29,64 @@ if TYPE_CHECKING:
     from gateway.upstream.http1 import Http1Connection
 
 CHUNKED = b"transfer-encoding: chunked\r\n"
+NO_BODY = dict.fromkeys(("POST", "PUT", "PATCH"), b"content-length: 0\r\n")
+"""A method that usually has a body says that there is none (RFC 9110 8.6)."""
 
 
 async def forward(exchange: Exchange) -> Response:
     """The upstream's response, from the first attempt that brought one. Raises GatewayError."""
+    # hot: plain
     upstream = exchange.route.upstream
     upstream.earn_retry()
     total = upstream.settings.timeouts.total
+    body = await _prepare_body(exchange, exchange.route.pipeline) if exchange.request.has_body else None
     if not total:
-        return await _forward(exchange, upstream)
+        return await _forward(exchange, upstream, body)
     await as_task()
     try:
         async with asyncio.timeout(total):
-            return await _forward(exchange, upstream)
+            return await _forward(exchange, upstream, body)
     except TimeoutError:
         raise ExchangeTimeout(f"no response head within {total:g} s in all") from None
 
 
-async def _forward(exchange: Exchange, upstream: Upstream) -> Response:
-    route = exchange.route
-    body = await _prepare_body(exchange, route.pipeline) if exchange.request.has_body else None
+async def _forward(exchange: Exchange, upstream: Upstream, body: _RequestBody | None) -> Response:
+    """The attempt loop: pick, connect, send, wait for the head; and again where that is safe."""
+    # hot: plain
+    pipeline, request = exchange.route.pipeline, exchange.request
     failed: list[Endpoint] = []
+    stale: Endpoint | None = None
     while True:
-        endpoint = pick(exchange, upstream, failed)
+        endpoint = stale or pick(exchange, upstream, failed)
+        attempt = begin_attempt(exchange, upstream, endpoint)
+        connection: Http1Connection | None = None
         try:
-            return await _attempt(exchange, upstream, endpoint, body, is_fresh=False)
-        except StaleConnection as error:
-            # RFC 9112 9.3.1: a kept connection may close at any time; that says nothing about the endpoint.
-            if not _can_repeat(exchange, error, body):
+            if pipeline.on_upstream_request:
+                await _change_request(exchange, pipeline, attempt)
+            connection = None if stale else endpoint.pool.take()
+            if connection is None:
+                connection = await endpoint.pool.connect()
+            attempt.is_reused = connection.has_served
+            connection.begin(request.method, exchange.watch_client)
+            framing = NO_BODY.get(request.method, b"") if body is None else body.framing
+            head = request_head(request.method, request.raw_path, request.query, attempt.headers.raw, framing)
+            if body is None:
+                connection.write(head)
+            else:
+                body.send(connection, head)
+            await connection.head()
+        except BaseException as error:
+            _fail_attempt(exchange, attempt, connection, body, error)
+            if isinstance(error, StaleConnection) and can_repeat(exchange, error, body):
+                stale = endpoint
+            elif isinstance(error, UpstreamError) and may_retry(exchange, upstream, error, body, failed, endpoint):
+                failed.append(endpoint)
+                stale = None
+            else:
                 raise
-        except UpstreamError as error:
-            if not may_retry(exchange, upstream, error, body, failed, endpoint):
-                raise
-            failed.append(endpoint)
-            continue
-        try:
-            return await _attempt(exchange, upstream, endpoint, body, is_fresh=True)
-        except UpstreamError as error:
-            if not may_retry(exchange, upstream, error, body, failed, endpoint):
-                raise
-            failed.append(endpoint)
+        else:
+            attempt.status = connection.status
+            return _response(exchange, attempt, connection, body)
 
 
 def pick(exchange: Exchange, upstream: Upstream, failed: Sequence[Endpoint]) -> Endpoint:
@@ -89,7 +107,7 @@ def pick(exchange: Exchange, upstream: Upstream, failed: Sequence[Endpoint]) -> 
     return endpoint
 
 
-def _can_repeat(exchange: Exchange, error: UpstreamError, body: _RequestBody | None) -> bool:
+def can_repeat(exchange: Exchange, error: UpstreamError, body: _RequestBody | None) -> bool:
     """Whether a repetition cannot do harm: nothing was sent, or it is idempotent and can be sent again."""
     if not error.is_retryable:
         return False
@@ -107,7 +125,7 @@ def may_retry(
     endpoint: Endpoint,
 ) -> bool:
     """Whether another endpoint may be asked: it is safe, there is one, and count and budget allow it."""
-    if not _can_repeat(exchange, error, body):
+    if not can_repeat(exchange, error, body):
         return False
     if len(failed) + 1 >= upstream.settings.retries.attempts:
         return False
@@ -117,91 +135,62 @@ def may_retry(
     return isinstance(error, ConnectFailed) or upstream.spend_retry()
 
 
-async def _attempt(
-    exchange: Exchange, upstream: Upstream, endpoint: Endpoint, body: _RequestBody | None, is_fresh: bool
-) -> Response:
+def begin_attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -> Attempt:
+    """Open an attempt, with the fields that the endpoint will get."""
     # hot: plain
-    request, pipeline = exchange.request, exchange.route.pipeline
-    attempts = exchange.attempts
-    host = host_for(exchange, upstream, endpoint)
+    request, attempts = exchange.request, exchange.attempts
+    rule = upstream.settings.host
+    host = None if rule == "keep" else _host(rule, endpoint)
     headers = outgoing_headers(request, host, exchange.app.is_trusted(request))
     attempt = Attempt(len(attempts) + 1, endpoint, Headers.adopt(headers))
     attempts.append(attempt)
     endpoint.in_flight += 1
-    pool = endpoint.pool
-    connection: Http1Connection | None = None
-    try:
-        if pipeline.on_upstream_request:
-            await run(pipeline.on_upstream_request, exchange, attempt, "on_upstream_request", len(pipeline.plugins))
-            attempt.headers.raw = without_framing(attempt.headers)
-        if not is_fresh:
-            connection = pool.take()
-        if connection is None:
-            connection = await pool.connect()
-        attempt.is_reused = connection.has_served
-        connection.begin(request.method, exchange.watch_client)
-        framing = body.framing if body is not None else _no_body(request.method)
-        head = request_head(request.method, request.target, attempt.headers.raw, framing)
-        if body is None:
-            connection.write(head)
-            await connection.head()
-        elif body.is_whole:
-            body.is_started = True
-            connection.write(head + body.first)
-            await connection.head()
-        else:
-            await body.send(connection, head)
-    except BaseException as error:
-        if connection is not None:
-            connection.end()
-        end_attempt(exchange, attempt, error if isinstance(error, GatewayError) else None)
-        raise
-    attempt.status = connection.status
-    return _response(exchange, attempt, connection, body)
+    return attempt
 
 
-def host_for(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -> bytes:
-    """The Host that the endpoint sees."""
-    rule = upstream.settings.host
-    if rule == "keep":
-        return exchange.request.headers.get(b"host", b"")
+def _host(rule: str, endpoint: Endpoint) -> bytes:
     return (endpoint.url.authority if rule == "endpoint" else rule).encode("latin-1")
 
 
-def _no_body(method: str) -> bytes:
-    """A method that usually has a body says that there is none (RFC 9110 8.6)."""
-    return b"content-length: 0\r\n" if method in ("POST", "PUT", "PATCH") else b""
+async def _change_request(exchange: Exchange, pipeline: Pipeline, attempt: Attempt) -> None:
+    await run(pipeline.on_upstream_request, exchange, attempt, "on_upstream_request", len(pipeline.plugins))
+    attempt.headers.raw = without_framing(attempt.headers)
+
+
+def _fail_attempt(
+    exchange: Exchange,
+    attempt: Attempt,
+    connection: Http1Connection | None,
+    body: _RequestBody | None,
+    error: BaseException,
+) -> None:
+    if body is not None:
+        body.stop()
+    if connection is not None:
+        connection.end()
+    end_attempt(exchange, attempt, error if isinstance(error, GatewayError) else None)
 
 
 def _response(
     exchange: Exchange, attempt: Attempt, connection: Http1Connection, body: _RequestBody | None
 ) -> Response:
     # hot: plain
-    headers = incoming_headers(connection.headers)
-    length = _kept_length(exchange, connection)
-    if length is not None:
-        headers.append((b"content-length", length))
+    headers = connection.headers
     if connection.is_complete:
+        if connection.announced_length is not None and (exchange.request.method == "HEAD" or attempt.status == 304):
+            headers.append((b"content-length", connection.announced_length))
         data = connection.take_body()
         if body is not None and body.stop():
             connection.abort()
         connection.end()
         end_attempt(exchange, attempt, None)
         return Response.adopt(attempt.status or 0, headers, data)
+    if connection.announced_length is not None:
+        headers.append((b"content-length", connection.announced_length))
     total = exchange.route.upstream.settings.timeouts.total
     streamed = UpstreamBody(exchange, attempt, connection, body, total)
     exchange.open_body = streamed
     return Response.adopt(attempt.status or 0, headers, streamed)
-
-
-def _kept_length(exchange: Exchange, connection: Http1Connection) -> bytes | None:
-    """The length that the client is told: as announced, if the body follows in pieces or not at all."""
-    if connection.is_complete and exchange.request.method != "HEAD" and connection.status != 304:
-        return None
-    for name, value in connection.headers:
-        if name == b"content-length":
-            return value
-    return None
 
 
 def end_attempt(exchange: Exchange, attempt: Attempt, error: GatewayError | None) -> None:
@@ -312,16 +301,14 @@ class _RequestBody:
             self.is_whole = True
             self.framing = b"content-length: 0\r\n"
 
-    async def send(self, connection: Http1Connection, head: bytes) -> None:
-        """Send head and body while waiting for the response head. Returns when that is here."""
+    def send(self, connection: Http1Connection, head: bytes) -> None:
+        """Send head and body; what has not arrived yet follows while the response is awaited."""
         self.is_started = True
-        connection.write(head + self._encode(self.first))
-        self._task = connection.loop.create_task(self._send_rest(connection))
-        try:
-            await connection.head()
-        except BaseException:
-            self.stop()
-            raise
+        if self.is_whole:
+            connection.write(head + self.first)
+        else:
+            connection.write(head + self._encode(self.first))
+            self._task = connection.loop.create_task(self._send_rest(connection))
 
     async def _send_rest(self, connection: Http1Connection) -> None:
         try:

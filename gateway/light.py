@@ -24,6 +24,10 @@ _PROMOTE = object()
 class Waiter(Protocol):
     """What a coroutine waits for and a callback fulfils; a future, or an `Arrival`."""
 
+    def __await__(self) -> Generator[Any, None, None]:
+        """Wait."""
+        ...
+
     def done(self) -> bool:
         """Whether it is fulfilled."""
         ...

@@ -229,8 +229,6 @@ class Exchange:
     """Body bytes read from the client."""
     notes: list[tuple[str, str]] | tuple[()] = ()
     """Who decided what, in order; see `note`."""
-    watch_client: Watch | None = None
-    """Set by the listener: look after the client from now on, and call the given function if it leaves."""
     open_body: OpenBody | None = None
     """The upstream's body while it is being read; closed when the exchange ends, however it ends."""
     is_tunnel: bool = False
@@ -244,6 +242,9 @@ class Exchange:
         self.listener = listener
         self.started = time.monotonic()
         self.attempts: list[Attempt] = []
+
+    def watch_client(self, on_left: Callable[[GatewayError], None]) -> None:
+        """Look after the client from now on, and call the given function if it leaves; listeners know how."""
 
     @property
     def id(self) -> str:

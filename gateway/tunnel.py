@@ -9,11 +9,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.errors import ExchangeTimeout, GatewayError, UpstreamError
-from gateway.forward import end_attempt, host_for, may_retry, pick
-from gateway.headers import Headers
+from gateway.forward import begin_attempt, end_attempt, may_retry, pick
 from gateway.model import Attempt, Exchange, Response
 from gateway.pipeline import run
-from gateway.upstream.message import outgoing_headers
 from gateway.upstream.websocket import WebSocketConnection, dial
 
 if TYPE_CHECKING:
@@ -81,10 +79,7 @@ async def _open(exchange: Exchange, upstream: Upstream) -> Response:
 
 async def _attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -> Response:
     request, pipeline = exchange.request, exchange.route.pipeline
-    headers = outgoing_headers(request, host_for(exchange, upstream, endpoint), exchange.app.is_trusted(request))
-    attempt = Attempt(len(exchange.attempts) + 1, endpoint, Headers.adopt(headers))
-    exchange.attempts.append(attempt)
-    endpoint.in_flight += 1
+    attempt = begin_attempt(exchange, upstream, endpoint)
     try:
         if pipeline.on_upstream_request:
             await run(pipeline.on_upstream_request, exchange, attempt, "on_upstream_request", len(pipeline.plugins))

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from gateway.config.model import Limits
 from gateway.errors import BodyTimeout, BodyTooLarge, ClientDisconnected, GatewayError
 from gateway.headers import Headers
 from gateway.light import as_task
@@ -65,16 +64,19 @@ async def serve_http(host: Host, watcher: Any) -> None:
     """Carry one HTTP request through the App and send what comes of it."""
     # hot: plain
     app = host.app
-    scope, transport = watcher.scope, watcher.proto
-    request = read_request(scope)
-    exchange = Exchange(app, request, host.listener)
-    client = Client(exchange, transport, app.settings.limits)
+    exchange = HttpExchange(app, read_request(watcher.scope), host.listener)
+    exchange.transport = watcher.proto
+    if exchange.request.has_body:
+        exchange.request.body = exchange
     app.in_flight += 1
     try:
         response = await app.respond(exchange)
-        if host.is_draining and request.http_version != "2":
+        if host.is_draining and exchange.request.http_version != "2":
             response.headers.set(b"connection", b"close")
-        await client.send(response)
+        if type(response.body) is bytes:
+            exchange.send_whole(response)
+        else:
+            await exchange.send_streamed(response)
         watcher.done()
     except GatewayError as error:
         exchange.error = exchange.error or error
@@ -83,15 +85,7 @@ async def serve_http(host: Host, watcher: Any) -> None:
         log.exception("request %s failed while its response was sent", exchange.id)
         watcher.err(AbortedResponse(repr(error)))
     finally:
-        client.is_done = True
-        exchange.watch_client = None  # it leads back to the exchange: without it nothing is left for the collector
-        if exchange.open_body is not None:
-            exchange.open_body.close(exchange.error)
-        app.in_flight -= 1
-        exchange.ended = time.monotonic()
-        pipeline = exchange.route.pipeline
-        if pipeline.on_complete:
-            pipeline.complete(exchange)
+        exchange.finish()
 
 
 def read_request(scope: dict[str, Any]) -> Request:
@@ -126,24 +120,28 @@ def _has_body(method: str, headers: list[tuple[bytes, bytes]], version: str) -> 
     return version == "2" and method not in METHODS_WITHOUT_BODY
 
 
-class Client:
-    """The client's side of one exchange."""
+class HttpExchange(Exchange):
+    """An exchange together with its client's side: the request body as it arrives, and the way of the response."""
 
-    __slots__ = ("_exchange", "_is_read", "_on_left", "_transport", "_watcher", "is_done", "limits")
+    # hot: plain. One object and no cycle for requests without a body.
+    transport: Any
+    _is_read = False
+    _is_done = False
+    _on_left: Callable[[GatewayError], None] | None = None
+    _watching: asyncio.Task[None] | None = None
 
-    def __init__(self, exchange: Exchange, transport: Any, limits: Limits) -> None:
-        self._exchange = exchange
-        self._transport = transport
-        self._on_left: Callable[[GatewayError], None] | None = None
-        self._watcher: asyncio.Task[None] | None = None
-        self.limits = limits
-        self.is_done = False
-        exchange.watch_client = self.watch
-        if exchange.request.has_body:
-            self._is_read = False
-            exchange.request.body = self
-        else:
-            self._is_read = True
+    def finish(self) -> None:
+        """The exchange is over, however it ended."""
+        # hot: plain
+        self._is_done = True
+        self.request.body = None
+        if self.open_body is not None:
+            self.open_body.close(self.error)
+        self.app.in_flight -= 1
+        self.ended = time.monotonic()
+        pipeline = self.route.pipeline
+        if pipeline.on_complete:
+            pipeline.complete(self)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -154,10 +152,10 @@ class Client:
         """The next piece of the request body. Raises BodyTimeout, BodyTooLarge or ClientDisconnected."""
         if self._is_read:
             raise StopAsyncIteration
-        seconds = self.limits.body_timeout
+        seconds = self.app.settings.limits.body_timeout
         try:
             async with asyncio.timeout(seconds or None):
-                message = await self._transport.receive()
+                message = await self.transport.receive()
         except TimeoutError:
             raise BodyTimeout(seconds) from None
         if message["type"] == "http.disconnect":
@@ -173,10 +171,10 @@ class Client:
         return self._count(data)
 
     def _count(self, data: bytes) -> bytes:
-        exchange = self._exchange
-        exchange.bytes_received += len(data)
-        if self.limits.max_body and exchange.bytes_received > self.limits.max_body:
-            raise BodyTooLarge(self.limits.max_body)
+        most = self.app.settings.limits.max_body
+        self.bytes_received += len(data)
+        if most and self.bytes_received > most:
+            raise BodyTooLarge(most)
         return data
 
     def _finish_reading(self) -> None:
@@ -184,42 +182,45 @@ class Client:
         if self._on_left is not None:
             self._start_watching()
 
-    def watch(self, on_left: Callable[[GatewayError], None]) -> None:
+    def watch_client(self, on_left: Callable[[GatewayError], None]) -> None:
         """Look after the client from now on; while it sends a body, reading that will tell."""
         self._on_left = on_left
-        if self._is_read and self._watcher is None:
+        if (self._is_read or not self.request.has_body) and self._watching is None:
             self._start_watching()
 
     def _start_watching(self) -> None:
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
-        while (await self._transport.receive())["type"] != "http.disconnect":
+        while (await self.transport.receive())["type"] != "http.disconnect":
             pass
-        if not self.is_done and self._on_left is not None:
+        if not self._is_done and self._on_left is not None:
             self._on_left(ClientDisconnected())
 
     # -- sending -----------------------------------------------------------------------------------------------
 
-    async def send(self, response: Response) -> None:
-        """Send the response, as fast as the client takes it. Raises GatewayError if its body fails."""
+    def send_whole(self, response: Response) -> None:
+        """Send a response whose body is there: one write, nothing to wait for."""
         # hot: plain
-        send = self._transport.send
-        status, body = response.status, response.body
-        send({"type": "http.response.start", "status": status, "headers": response.headers.raw})
-        if isinstance(body, bytes):
-            self._exchange.bytes_sent = len(body)
-            send({"type": "http.response.body", "body": body, "more_body": False})
-            return
+        send, body = self.transport.send, response.body
+        send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
+        send({"type": "http.response.body", "body": body, "more_body": False})
+        self.bytes_sent = len(body)  # type: ignore[arg-type]  # bytes, as the caller has seen
+
+    async def send_streamed(self, response: Response) -> None:
+        """Send piece by piece, as fast as the client takes it. Raises GatewayError if the body fails."""
+        # hot: large
         await as_task()
-        self.watch(self._cut)
+        send, body = self.transport.send, response.body
+        assert not isinstance(body, bytes)
+        send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
+        self.watch_client(self._cut)
         async for piece in body:
             if piece:
-                self._exchange.bytes_sent += len(piece)
+                self.bytes_sent += len(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _cut(self, error: GatewayError) -> None:
-        body = self._exchange.open_body
-        if body is not None:
-            body.fail(error)
+        if self.open_body is not None:
+            self.open_body.fail(error)

@@ -225,6 +225,16 @@ class GatewayProcess:
                 pass
         return self.kill()
 
+    def end(self) -> int:
+        """Stop without patience for what is in flight (a second SIGTERM ends a drain); the exit code."""
+        if self.is_running:
+            self.signal(signal.SIGTERM)
+            try:
+                self._process.wait(0.05)
+            except subprocess.TimeoutExpired:
+                pass
+        return self.stop()
+
     def kill(self) -> int:
         """Kill whatever is left of the process group, at once."""
         try:

@@ -92,7 +92,7 @@ def gateways(directories: pytest.TempPathFactory) -> Iterator[GatewayFactory]:
 
 
 def _end(process: GatewayProcess) -> None:
-    process.stop()
+    process.end()
     print(f"--- log of the gateway in {process.directory}\n{process.log}")
 
 

@@ -13,6 +13,8 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.errors import BadResponse, GatewayError, ResponseCut, StaleConnection, UpstreamClosed, UpstreamTimeout
 from gateway.light import Waiter, new_waiter
+from gateway.upstream.message import ENDS_HERE, without_named
+from gateway.upstream.ticker import PERIOD_SECONDS
 
 if TYPE_CHECKING:
     from gateway.headers import RawHeaders
@@ -38,6 +40,7 @@ class Http1Connection(asyncio.Protocol):
 
     __slots__ = (
         "_chunks",
+        "_ending",
         "_error",
         "_head_bytes",
         "_is_busy",
@@ -55,6 +58,7 @@ class Http1Connection(asyncio.Protocol):
         "_waiter",
         "_watch",
         "_write_waiter",
+        "announced_length",
         "deadline",
         "has_served",
         "headers",
@@ -77,6 +81,10 @@ class Http1Connection(asyncio.Protocol):
         """When the endpoint's silence becomes an error; 0 for never. By the loop's clock."""
         self.status = 0
         self.headers: RawHeaders = []
+        """The response's fields, without those that end at this hop."""
+        self.announced_length: bytes | None = None
+        """The response's Content-Length, as it came."""
+        self._ending: RawHeaders = []
         self.is_complete = False
         """Whether the whole response is here."""
         self._transport: asyncio.Transport | None = None
@@ -116,12 +124,14 @@ class Http1Connection(asyncio.Protocol):
         self._length = -1
         self._head_bytes = self._raw_left = self._size = self.status = 0
         self.headers = []
+        self._ending = []
         self._chunks = []
+        self.announced_length = None
         self._watch = watch
-        now = self.loop.time()
+        now = self.pool.ticker.now
         self._slow_at = now + SLOW_SECONDS
         seconds = self.pool.timeouts.response
-        self.deadline = now + seconds if seconds else 0.0
+        self.deadline = now + seconds + PERIOD_SECONDS if seconds else 0.0
 
     def write(self, data: bytes) -> None:
         """Send bytes; after much of it, await `drain`."""
@@ -141,14 +151,13 @@ class Http1Connection(asyncio.Protocol):
         """Give the endpoint so many seconds from now on; 0 for no limit."""
         self.deadline = self.loop.time() + seconds if seconds else 0.0
 
-    async def head(self) -> None:
-        """Wait for the response head: `status` and `headers` hold it then. Raises an UpstreamError."""
-        if not self._is_head_done:
-            if self._error is not None:
-                raise self._error
-            self._waiter = waiter = new_waiter(self.loop)
-            await waiter
-        self._watch = None
+    def head(self) -> Waiter:
+        """What to await for the response head: `status` and `headers` hold it then. Raises an UpstreamError."""
+        # hot: plain. No coroutine of its own, since every exchange passes here.
+        self._waiter = waiter = new_waiter(self.loop)
+        if self._error is not None or self._is_head_done:
+            self.loop.call_soon(self._wake)
+        return waiter
 
     def take_body(self) -> bytes:
         """What has arrived of the body, without waiting."""
@@ -279,8 +288,13 @@ class Http1Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field, or a trailer field, which is dropped."""
+        # hot: plain
         if not self._is_head_done:
-            self.headers.append((name.lower(), value))
+            name = name.lower()
+            if name in ENDS_HERE:
+                self._ending.append((name, value))
+            else:
+                self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is there: interim ones are dropped, a final one is judged."""
@@ -290,6 +304,7 @@ class Http1Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
             self.headers = []
+            self._ending = []
             self._head_bytes = 0
             return
         if not 200 <= status <= 599:
@@ -297,6 +312,7 @@ class Http1Connection(asyncio.Protocol):
         self._judge_framing(status)
         self.status = status
         self._is_head_done = True
+        self._watch = None
         self.deadline = 0.0
         if self._is_head_request:
             self._must_renew = True
@@ -327,11 +343,14 @@ class Http1Connection(asyncio.Protocol):
     def _judge_framing(self, status: int) -> None:
         """Find where the body ends (RFC 9112 6.3). Raises ValueError for what may not be passed on."""
         is_chunked = False
-        for name, value in self.headers:
+        for name, value in self._ending:
             if name == b"content-length":
                 if self._length >= 0 or not value.isdigit():
                     raise ValueError("Content-Length")
                 self._length = int(value)
+                self.announced_length = value
+            elif name == b"connection":
+                self.headers = without_named(self.headers, value)
             elif name == b"transfer-encoding":
                 if is_chunked or value.strip().lower() != b"chunked":
                     raise ValueError("Transfer-Encoding")
@@ -353,7 +372,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _keeps_alive(self) -> bool:
         """What the parser would say, had it seen the end (RFC 9112 9.3)."""
-        values = b",".join(value for name, value in self.headers if name == b"connection").lower()
+        values = b",".join(value for name, value in self._ending if name == b"connection").lower()
         options = [option.strip() for option in values.split(b",")]
         if self._parser.get_http_version() == "1.0":
             return b"keep-alive" in options

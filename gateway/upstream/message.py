@@ -32,17 +32,27 @@ FORWARDING = frozenset(
 )
 """Fields in which proxies tell who the client is; believed only from trusted ones."""
 
-_OURS = frozenset((b"host", b"content-length", b"expect", b"http2-settings"))
+_OURS = frozenset((b"content-length", b"expect", b"http2-settings"))
 """Fields that we write anew from what was parsed, or that we have answered ourselves."""
 
 _SET_BY_US = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
 
 _DROP_IN_REQUEST = HOP_BY_HOP | FORWARDING | _OURS
 _DROP_FROM_TRUSTED = HOP_BY_HOP | _OURS | _SET_BY_US
-_DROP_IN_RESPONSE = HOP_BY_HOP | {b"content-length"}
+ENDS_HERE = HOP_BY_HOP | {b"content-length"}
+"""Fields of a response that are not passed on as they are."""
 
-_PROTECTED = _OURS | FORWARDING | {b"date", b"server", b"set-cookie", b"content-type", b"authorization", b"cookie"}
+_PROTECTED = (
+    _OURS | FORWARDING | {b"host", b"date", b"server", b"set-cookie", b"content-type", b"authorization", b"cookie"}
+)
 """Fields that `Connection: name` cannot take away."""
+
+_PROTO = {
+    "http": (b"x-forwarded-proto", b"http"),
+    "ws": (b"x-forwarded-proto", b"http"),
+    "https": (b"x-forwarded-proto", b"https"),
+    "wss": (b"x-forwarded-proto", b"https"),
+}
 
 _NAMES_NOTHING = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close", b"", b"upgrade", b"Upgrade"))
 
@@ -53,23 +63,29 @@ def named_by_connection(values: list[bytes]) -> frozenset[bytes]:
     return frozenset(names - _PROTECTED - {b"keep-alive", b"close", b""})
 
 
-def outgoing_headers(request: Request, host: bytes, is_trusted: bool) -> RawHeaders:
-    """The request's fields as an endpoint gets them, framing excepted; the request itself stays as it is."""
-    # hot: plain
+def outgoing_headers(request: Request, host: bytes | None, is_trusted: bool) -> RawHeaders:
+    """The request's fields as an endpoint gets them, framing excepted; the request itself stays as it is.
+
+    `host` replaces the client's Host, if it is given.
+    """
+    # hot: plain. Most requests have nothing to take away: then the list is copied in one go.
     raw = request.headers.raw
     dropped = _DROP_FROM_TRUSTED if is_trusted else _DROP_IN_REQUEST
-    headers = [(b"host", host)]
-    headers += [field for field in raw if field[0] not in dropped]
-    if len(headers) < len(raw):
-        extra = _connection_names(raw)
-        if extra:
-            headers = [field for field in headers if field[0] not in extra]
+    names = dict(raw)
+    if dropped.isdisjoint(names):
+        headers = raw.copy()
+    else:
+        extra = _connection_names(raw) if b"connection" in names else frozenset()
+        headers = [field for field in raw if field[0] not in dropped and field[0] not in extra]
+    given = names.get(b"host", b"")
+    if host is not None:
+        headers = [(b"host", host), *(field for field in headers if field[0] != b"host")]
     if is_trusted:
         _append_forwarding(headers, request)
     else:
         headers.append((b"x-forwarded-for", request.peer.encode("latin-1")))
-        headers.append((b"x-forwarded-proto", b"https" if request.scheme in ("https", "wss") else b"http"))
-        headers.append((b"x-forwarded-host", request.headers.get(b"host", b"")))
+        headers.append(_PROTO[request.scheme])
+        headers.append((b"x-forwarded-host", given))
     return headers
 
 
@@ -82,17 +98,19 @@ def _append_forwarding(headers: RawHeaders, request: Request) -> None:
     """Behind a trusted proxy its words are kept: our peer joins the chain, proto and host stay."""
     given = request.headers
     chain = given.get_all(b"x-forwarded-for")
-    scheme = b"https" if request.scheme in ("https", "wss") else b"http"
+    scheme = _PROTO[request.scheme][1]
     headers.append((b"x-forwarded-for", b", ".join([*chain, request.peer.encode("latin-1")])))
     headers.append((b"x-forwarded-proto", given.get(b"x-forwarded-proto", scheme)))
     headers.append((b"x-forwarded-host", given.get(b"x-forwarded-host", given.get(b"host", b""))))
 
 
-def request_head(method: str, target: bytes, headers: RawHeaders, framing: bytes) -> bytes:
-    """The head of a request on the wire. `framing` is one complete field with its line end, or empty."""
+def request_head(method: str, path: bytes, query: bytes, headers: RawHeaders, framing: bytes) -> bytes:
+    """The head of a request on the wire. `framing` is complete fields with their line ends, or empty."""
     # hot: plain
     fields = b"\r\n".join(map(b": ".join, headers))
-    return b"".join((method.encode("latin-1"), b" ", target, b" HTTP/1.1\r\n", fields, b"\r\n", framing, b"\r\n"))
+    if query:
+        return b"%b %b?%b HTTP/1.1\r\n%b\r\n%b\r\n" % (method.encode("latin-1"), path, query, fields, framing)
+    return b"%b %b HTTP/1.1\r\n%b\r\n%b\r\n" % (method.encode("latin-1"), path, fields, framing)
 
 
 def without_framing(headers: Headers) -> RawHeaders:
@@ -102,10 +120,11 @@ def without_framing(headers: Headers) -> RawHeaders:
 
 def incoming_headers(raw: RawHeaders) -> RawHeaders:
     """A response's fields as the client gets them, framing excepted."""
-    # hot: plain
-    headers = [field for field in raw if field[0] not in _DROP_IN_RESPONSE]
-    if len(headers) != len(raw):
-        extra = _connection_names(raw)
-        if extra:
-            headers = [field for field in headers if field[0] not in extra]
-    return headers
+    extra = _connection_names(raw)
+    return [field for field in raw if field[0] not in ENDS_HERE and field[0] not in extra]
+
+
+def without_named(headers: RawHeaders, connection: bytes) -> RawHeaders:
+    """A response's fields without those that its `Connection` names."""
+    extra = named_by_connection([connection]) if connection not in _NAMES_NOTHING else frozenset()
+    return [field for field in headers if field[0] not in extra] if extra else headers

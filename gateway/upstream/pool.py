@@ -156,7 +156,7 @@ class ConnectionPool:
         elif self._waiters:
             self._pass_on(connection)
         elif len(self.idle) < self._limits.max_idle:
-            connection.idle_since = connection.loop.time()
+            connection.idle_since = self.ticker.now
             self.idle.append(connection)
         else:
             connection.close()

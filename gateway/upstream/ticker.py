@@ -19,13 +19,15 @@ PERIOD_SECONDS = 0.1
 class Ticker:
     """Calls `tick(now)` of every pool that has connections."""
 
-    __slots__ = ("_handle", "_loop", "_pools", "is_awake")
+    __slots__ = ("_handle", "_loop", "_pools", "is_awake", "now")
 
     def __init__(self) -> None:
         self._pools: list[ConnectionPool] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handle: asyncio.TimerHandle | None = None
         self.is_awake = False
+        self.now = 0.0
+        """The loop's time at the last tick: good enough for deadlines, and free to read."""
 
     def add(self, pool: ConnectionPool) -> None:
         """Look after a pool."""
@@ -35,11 +37,12 @@ class Ticker:
         """Begin to tick; called by a pool that opens a connection."""
         self.is_awake = True
         self._loop = self._loop or asyncio.get_running_loop()
+        self.now = self._loop.time()
         self._handle = self._loop.call_later(PERIOD_SECONDS, self._tick)
 
     def _tick(self) -> None:
         assert self._loop is not None
-        now = self._loop.time()
+        now = self.now = self._loop.time()
         is_needed = False
         for pool in self._pools:
             if pool.busy or pool.idle:
