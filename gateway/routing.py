@@ -75,11 +75,11 @@ class _PathTable:
     __slots__ = ("_prefixes",)
 
     def __init__(self, routes: list[Route]) -> None:
-        ordered = sorted(routes, key=lambda route: len(route.match.path), reverse=True)
         self._prefixes: list[tuple[bytes, bytes, Route]] = []
-        for route in ordered:
-            whole = matched_path(route.match.path.encode())
-            self._prefixes.append((whole.rstrip(b"/"), whole.rstrip(b"/") + b"/", route))
+        for route in routes:
+            whole = matched_path(route.match.path.encode()).rstrip(b"/")
+            self._prefixes.append((whole, whole + b"/", route))
+        self._prefixes.sort(key=lambda prefix: len(prefix[0]), reverse=True)
 
     def find(self, path: bytes) -> Route | None:
         for whole, prefix, route in self._prefixes:
