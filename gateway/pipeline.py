@@ -109,6 +109,8 @@ class Pipeline:
             except Exception as error:
                 raise _failed(plugin, "on_request", error) from error
             if response is not None:
+                if not isinstance(response, Response):
+                    raise PluginError(f"plugin {plugin!r} answered in on_request with {response!r}, not a Response")
                 exchange.note(plugin, f"answered {response.status}")
                 return response, position
         return None, len(self.plugins)
