@@ -99,7 +99,7 @@ def _plural(name: str) -> str:
 def _default(hint: Any, field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = field.get_default(call_default_factory=field.default_factory is not None, validated_data={})
+    value = field.get_default(call_default_factory=True, validated_data={})
     if value is None:
         return "none"
     name = type_name(hint)

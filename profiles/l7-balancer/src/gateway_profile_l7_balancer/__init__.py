@@ -1,0 +1,1 @@
+"""The profile `l7-balancer`; all of it is in profile.toml beside this file."""
