@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from gateway.cli import show
+from gateway.cli.demo import demo
 from gateway.config.loader import Source, load
 from gateway.errors import ConfigurationError
 from gateway.process import admin
@@ -117,6 +118,9 @@ def restart(target: str | None, path: Path | None) -> None:
 def status(target: str | None, path: Path | None) -> None:
     """Show the workers and listeners of a running gateway."""
     show.status(admin.ask(admin.find(target, path), "status"))
+
+
+main.add_command(demo)
 
 
 if __name__ == "__main__":
