@@ -1,0 +1,132 @@
+"""The demo: it shows how requests spread, answers a visitor's own, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from gateway.testing import Client, run_command, wait_until
+from gateway.testing.tree import is_alive, tree_of
+
+DEMO = (sys.executable, "-m", "gateway", "demo", "--listen", "127.0.0.1:0")
+SUMMARY = re.compile(r"^(\d+) requests: one (\d+), two (\d+), three (\d+); none failed", re.MULTILINE)
+
+
+@contextmanager
+def running() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        DEMO, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        try:
+            yield demo
+        finally:
+            demo.kill()
+
+
+def read_url(demo: subprocess.Popen[str]) -> str:
+    for line in demo.stdout:
+        if found := re.search(r"curl -i (\S+)", line):
+            return found[1]
+    raise AssertionError(demo.stderr.read())
+
+
+def test_requests_spread_over_three_origins(tmp_path):
+    done = run_command("demo", "--listen", "127.0.0.1:0", "--duration", "3", directory=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    total, *each = map(int, SUMMARY.search(done.stdout).groups())
+    assert total == sum(each) > 6
+    assert max(each) - min(each) <= 4, "two workers, each with a round of its own"
+    assert re.search(r"^ +1 s   one ", done.stdout, re.MULTILINE)
+
+
+def test_a_visitor_is_answered_by_each_of_them():
+    with running() as demo:
+        url = urlsplit(read_url(demo))
+        bodies = set()
+        for _ in range(60):
+            with Client((url.hostname, url.port)) as client:
+                response = client.request(b"POST /hi?x HTTP/1.1\r\nHost: demo\r\nContent-Length: 2\r\n\r\nhi")
+            assert response.status == 200
+            bodies.add(response.text)
+        assert bodies == {f"Hello from {name}: POST /hi?x\n" for name in ("one", "two", "three")}
+
+
+def test_control_c_ends_everything_with_exit_status_0():
+    with running() as demo:
+        address = urlsplit(read_url(demo))
+        demo.stdout.readline()
+        everyone = tree_of(demo.pid)
+        assert len(everyone) >= 4, "the demo, the supervisor, two workers"
+        demo.send_signal(signal.SIGINT)
+        rest, errors = demo.communicate(timeout=15)
+        assert (demo.returncode, errors) == (0, "")
+        assert SUMMARY.search(rest)
+        wait_until(lambda: not any(map(is_alive, everyone)), message="something was left behind")
+        with socket.socket() as probe:
+            assert probe.connect_ex((address.hostname, address.port)) != 0
+
+
+def test_on_a_terminal_a_table_is_redrawn_until_control_c():
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        DEMO,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        start_new_session=True,
+    ) as demo:
+        os.close(theirs)
+        shown, deadline, is_interrupted = b"", time.monotonic() + 30, False
+        while time.monotonic() < deadline:
+            if select.select([ours], [], [], 0.1)[0]:
+                try:
+                    shown += os.read(ours, 1 << 16)
+                except OSError:  # the last one has closed the terminal
+                    break
+            if not is_interrupted and shown.count(b"Origin") > 5:
+                demo.send_signal(signal.SIGINT)
+                is_interrupted = True
+        os.close(ours)
+        assert demo.wait(10) == 0
+    assert b"Share" in shown
+    assert b"Traceback" not in shown
+    assert SUMMARY.search(shown.replace(b"\r", b"").replace(b"\x1b[?25h", b"").decode())
+
+
+def test_a_gateway_that_dies_ends_the_demo_and_is_told():
+    with running() as demo:
+        read_url(demo)
+        demo.stdout.readline()
+        supervisor = min(pid for pid in tree_of(demo.pid) if pid != demo.pid)
+        os.kill(supervisor, signal.SIGKILL)
+        _, errors = demo.communicate(timeout=15)
+        assert demo.returncode == 1
+        assert "the gateway ended by itself" in errors
+
+
+def test_a_taken_port_is_named_in_one_line(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run_command("demo", "--listen", bind, directory=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert bind in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_address_that_is_none_is_named_in_one_line(tmp_path):
+    done = run_command("demo", "--listen", "unix:/tmp/x.sock", directory=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "ADDRESS:PORT" in done.stderr
