@@ -32,7 +32,7 @@ def check(request: Request, limits: Limits) -> None:
     path, raw = request.raw_path, request.headers.raw
     if not path.startswith(b"/") and not (path == b"*" and request.method == "OPTIONS"):
         raise ClientError("the request target is no path")
-    if limits.max_uri and len(path) + len(request.query) >= limits.max_uri:
+    if limits.max_uri and len(path) + len(request.query) + bool(request.query) > limits.max_uri:
         raise ClientError(f"URI over the limit of {limits.max_uri} bytes", status=414)
     fields = dict(raw)
     host = fields.get(b"host")
