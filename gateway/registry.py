@@ -75,20 +75,32 @@ class Registry:
     def collect(self, plugin: object, name: str) -> None:
         """Let a plugin register what it brings."""
         register = getattr(plugin, "register", None)
-        if register is not None:
-            self._owner = f"plugin {name!r}"
+        if register is None:
+            return
+        self._owner = f"plugin {name!r}"
+        try:
             register(self)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            raise ConfigurationError(f"plugin {name!r} failed in register: {error!r}") from error
+        finally:
             self._owner = "the core"
 
 
 def configured(factory: Callable[..., Any], settings: dict[str, Any], where: str, base: str = "") -> Any:
-    """Call a factory with its validated `Config`, or with nothing if it has none."""
+    """Call a factory with its validated `Config`, or with nothing if it has none. Raises ConfigurationError."""
     model = getattr(factory, "Config", None)
-    if model is not None:
-        return factory(validate(model, settings, where, base))
-    if settings:
+    if model is None and settings:
         raise ConfigurationError(f"{where}: {factory.__name__} has no settings, but got {', '.join(settings)}")
-    return factory()
+    arguments = () if model is None else (validate(model, settings, where, base),)
+    try:
+        return factory(*arguments)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        said = str(error) if isinstance(error, ValueError) else repr(error)
+        raise ConfigurationError(f"{where}: {factory.__name__} cannot be made: {said}") from error
 
 
 class PluginLoader:
@@ -98,6 +110,7 @@ class PluginLoader:
         self.registry = Registry()
         self._base = base
         self._classes: dict[str, type] = {}
+        self._modules: dict[Path, ModuleType] = {}
         self._instances: dict[tuple[str, bytes], object] = {}
 
     def instances(self, uses: Iterable[PluginUse]) -> list[tuple[str, object]]:
@@ -108,14 +121,14 @@ class PluginLoader:
         key = (use.use, orjson.dumps(use.config, option=orjson.OPT_SORT_KEYS))
         if key not in self._instances:
             cls = self._class(use)
-            plugin = configured(cls, use.config, use.where, self._base)
+            plugin = configured(cls, use.config, f"{use.where}: plugin {use.use!r}", self._base)
             self._instances[key] = plugin
             self.registry.collect(plugin, plugin_name(use.use))
         return self._instances[key]
 
     def _class(self, use: PluginUse) -> type:
         if use.use not in self._classes:
-            self._classes[use.use] = find_plugin(use, self._base)
+            self._classes[use.use] = find_plugin(use, self._base, self._modules)
         return self._classes[use.use]
 
 
@@ -134,10 +147,13 @@ def installed_plugins() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group=PLUGINS), key=lambda entry: entry.name)}
 
 
-def find_plugin(use: PluginUse, base: str) -> type:
-    """The class behind a plugin's name, checked. Raises ConfigurationError."""
+def find_plugin(use: PluginUse, base: str, modules: dict[Path, ModuleType] | None = None) -> type:
+    """The class behind a plugin's name, checked. Raises ConfigurationError.
+
+    `modules` are the local files that were run already: the plugins of one file share its names.
+    """
     if is_local(use.use):
-        cls, place = _from_file(use, base)
+        cls, place = _from_file(use, base, {} if modules is None else modules)
     else:
         known = installed_plugins()
         if use.use not in known:
@@ -154,12 +170,14 @@ def find_plugin(use: PluginUse, base: str) -> type:
     return cls
 
 
-def _from_file(use: PluginUse, base: str) -> tuple[type, str]:
+def _from_file(use: PluginUse, base: str, modules: dict[Path, ModuleType]) -> tuple[type, str]:
     file, _, name = use.use.rpartition(":")
     path = (Path(base) / file).resolve()
     if not path.is_file():
         raise ConfigurationError(f"{use.where}: {path}: no such file")
-    module = _import_file(path, use.where)
+    if path not in modules:
+        modules[path] = _import_file(path, use.where)
+    module = modules[path]
     cls = getattr(module, name, None)
     if not isinstance(cls, type):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
