@@ -36,10 +36,11 @@ class Lost(Exception):
 class Load:
     """GET requests from entering to leaving the `with` block.
 
-    Without a rate: one after the other over each of `connections` kept connections. A request whose
-    kept connection closes before a byte of the answer came is repeated, as clients do, and counted in
-    `repeated`. With a rate: each over a fresh connection, at most `rate` a second and `connections` at
-    once, from the local addresses `sources` in turn (each has some 28,000 ports for a minute).
+    Without a rate: one after the other, `pause` seconds apart, over each of `connections` kept
+    connections. A request whose kept connection closes before a byte of the answer came is repeated,
+    as clients do, and counted in `repeated`. With a rate: each over a fresh connection, at most `rate`
+    a second and `connections` at once, from the local addresses `sources` in turn (each has some
+    28,000 ports for a minute).
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Load:
         *,
         connections: int = 16,
         rate: int = 0,
+        pause: float = 0.0,
         request: bytes = GET,
         sources: tuple[str, ...] = ("127.0.0.1",),
         timeout: float = 10.0,
@@ -59,6 +61,7 @@ class Load:
         self._address = address
         self._connections = connections
         self._rate = rate
+        self._pause = pause
         self._request = request
         self._sources = sources
         self._timeout = timeout
@@ -135,6 +138,8 @@ class Load:
                         exchanges = await self._connect()
                     await exchanges.ask(self._request)
                 self.completed += 1
+                if self._pause:
+                    await asyncio.sleep(self._pause)
             except (Lost, OSError, TimeoutError) as error:
                 if isinstance(error, Lost) and error.is_repeatable:
                     self.repeated += 1

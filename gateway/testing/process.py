@@ -70,7 +70,8 @@ class GatewayProcess:
             (directory / name).write_text(text)
         self.site_file = directory / "site.toml"
         self.site_file.write_text(site)
-        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})}
+        own = {"PYTHONUNBUFFERED": "1", "XDG_RUNTIME_DIR": str(directory)}
+        self._environment = {**os.environ, **own, **(environment or {})}
         self._log_file = directory / "stderr.log"
         self._output_file = directory / "stdout.log"
         command = [*under, *COMMAND, "run", str(self.site_file), *arguments]

@@ -229,7 +229,7 @@ def test_an_upstream_that_dies_within_the_body_cuts_the_client(site, app, wire, 
     def die(connection: OriginConnection, request: SeenRequest) -> None:
         connection.send(wire)
         if came:
-            wait_until(lambda: passed.is_set())
+            connection.wait_for(passed.is_set)
         end(connection)
 
     passed = threading.Event()
@@ -248,7 +248,7 @@ def test_an_upstream_that_dies_within_the_body_cuts_the_client(site, app, wire, 
 def test_a_body_that_ends_with_its_connection_is_cut_by_a_reset(site, app):
     def die(connection: OriginConnection, request: SeenRequest) -> None:
         connection.send(b"HTTP/1.1 200 OK\r\n\r\nhalf")
-        wait_until(lambda: passed.is_set())
+        connection.wait_for(passed.is_set)
         connection.reset()
 
     passed = threading.Event()
@@ -308,6 +308,7 @@ def three(app: Origin, spare: Origin, third: Origin) -> list[Origin]:
 
     for endpoint in (app, spare, third):
         endpoint.reset(close)
+        endpoint.drop_connections()
     return [app, spare, third]
 
 
@@ -369,6 +370,10 @@ def test_an_error_of_ours_follows_accept_and_says_nothing_of_the_inside(troubled
     assert b"Traceback" not in response.body
     if b"json" in kind:
         assert json.loads(response.body)
+
+
+def test_an_error_of_ours_does_not_name_the_server_underneath(troubled):
+    assert b"granian" not in troubled.get("/refused/").raw.lower()
 
 
 def test_an_error_of_ours_carries_a_request_id_that_the_log_has_too(troubled):

@@ -219,7 +219,7 @@ def test_an_upload_that_is_cut_never_looks_complete_to_the_origin(site, app, fra
 def test_broken_chunking_of_a_response_never_gets_a_last_chunk_from_us(site, app, garbage):
     def send(connection: OriginConnection, request: SeenRequest) -> None:
         connection.send(OK_HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-        wait_until(passed.is_set)
+        connection.wait_for(passed.is_set)
         connection.send(garbage)
         connection.close()
 
@@ -357,11 +357,29 @@ def test_the_response_timeout_runs_once_the_upload_is_complete(impatient, app):
         assert client.read_response().status == 504
 
 
-@pytest.mark.parametrize("value", [b"\tv", b"v\t", b"\t v \t", b"v"])
+@pytest.mark.parametrize("value", [b"\tv", b"v\t", b"\t v \t", b"v", b" v "])
 def test_a_tab_is_white_space_around_a_value(site, app, value):
-    app.answer(OK_HEAD + b"Content-Length:\t2\t\r\nX-Tab:" + value + b"\r\n\r\nok")
+    app.answer(OK_HEAD + b"Content-Length:2\r\nX-Tab:" + value + b"\r\n\r\nok")
     response = site.get("/", b"X-Tab:" + value)
     assert app.last.header_all("x-tab") == [b"v"]
     assert response.header_all("x-tab") == [b"v"]
     assert b"x-tab: v\r\n" in response.raw.lower()
     assert response.body == b"ok"
+
+
+@pytest.mark.parametrize("space", [b"\t", b" ", b" \t "])
+def test_there_may_be_white_space_around_a_length(site, app, space):
+    length = b"Content-Length:" + space + b"2" + space
+    app.answer(OK_HEAD + length + b"\r\n\r\nok")
+    response = site.request(b"POST / HTTP/1.1\r\nHost:" + space + b"a" + space + b"\r\n" + length + b"\r\n\r\nhi")
+    assert (response.status, response.body) == (200, b"ok")
+    assert (app.last.body, app.last.header_all("host")) == (b"hi", [b"a"])
+
+
+@pytest.mark.parametrize("space", [b"\t", b" ", b" \t "])
+def test_there_may_be_white_space_around_a_transfer_coding(impatient, app, space):
+    coding = b"Transfer-Encoding:" + space + b"chunked" + space + b"\r\n\r\n"
+    app.answer(OK_HEAD + coding + b"2\r\nok\r\n0\r\n\r\n")
+    head = b"POST / HTTP/1.1\r\nHost: a\r\n" + coding
+    assert impatient.request(head + b"2\r\nhi\r\n0\r\n\r\n", timeout=2).body == b"ok"
+    assert app.last.body == b"hi"

@@ -41,11 +41,11 @@ def everywhere(module_gateway, shared_origin, certificate: Certificate, socket_p
         endpoints=[shared_origin],
         listeners=[
             {"bind": "127.0.0.1:0"},
-            {"bind": "127.0.0.1:0", "tls": tls},
+            {"bind": "127.0.0.2:0", "tls": tls},
             {"bind": "[::1]:0"},
             {"bind": f"unix:{socket_path}"},
-            {"bind": "127.0.0.1:0", "tls": {**tls, "min_version": "1.3"}},
-            {"bind": "127.0.0.1:0", "tls": tls, "http": "1"},
+            {"bind": "127.0.0.3:0", "tls": {**tls, "min_version": "1.3"}},
+            {"bind": "127.0.0.4:0", "tls": tls, "http": "1"},
         ],
     )
 
@@ -73,6 +73,14 @@ def test_a_tls_listener_serves_http_1(everywhere, app, certificate):
     with everywhere.connect(TLS, tls=context, server_name="localhost") as client:
         assert client.request(GET).body == b"ok"
     assert app.last.header_all("x-forwarded-proto") == [b"https"]
+
+
+def test_two_listeners_that_ask_for_any_port_get_one_each(gateway, origin):
+    site = gateway(endpoints=[origin()], listeners=[{"bind": "127.0.0.1:0"}, {"bind": "127.0.0.1:0"}])
+    assert len({each.port for each in site.listening}) == 2
+    for listener in (0, 1):
+        with site.connect(listener) as client:
+            assert client.request(GET).body == b"ok"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +123,14 @@ def curl(everywhere: GatewayProcess, certificate: Certificate, *arguments: str) 
     """Version of HTTP and body of what curl got from the TLS listener."""
     url = f"https://localhost:{everywhere.listening[TLS].port}"
     command = [require_program("curl"), "--silent", "--show-error", "--max-time", "10", "--http2"]
-    command += ["--cacert", str(certificate.ca), "--noproxy", "*", "--resolve", f"{url[8:]}:127.0.0.1"]
+    command += [
+        "--cacert",
+        str(certificate.ca),
+        "--noproxy",
+        "*",
+        "--resolve",
+        f"{url[8:]}:{everywhere.listening[TLS].host}",
+    ]
     command += ["--write-out", "%{stderr}%{http_version} %{http_code}"]
     done = subprocess.run(
         [*command, *(part.replace("URL", url) for part in arguments)], capture_output=True, check=False

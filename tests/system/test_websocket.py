@@ -46,6 +46,7 @@ class Endpoint:
             max_queue=1,
             ping_interval=None,
             compression=None,
+            close_timeout=0.5,
         )
         self.port = self.server.socket.getsockname()[1]
         self.reset()
