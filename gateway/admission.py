@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TypeAlias
 
 from gateway.config.model import Limits
-from gateway.errors import ClientError
+from gateway.errors import ClientError, MethodNotAllowed
 from gateway.headers import RawHeaders
 from gateway.model import Request
 
@@ -28,7 +28,7 @@ def check(request: Request, limits: Limits) -> None:
     """Raise ClientError for what may not be passed on."""
     # hot: plain. One dict and a few look-ups instead of a loop over the fields.
     if request.method in _REFUSED_METHODS:
-        raise ClientError(f"method {request.method} is not served", status=405)
+        raise MethodNotAllowed(request.method)
     path, raw = request.raw_path, request.headers.raw
     if not path.startswith(b"/") and not (path == b"*" and request.method == "OPTIONS"):
         raise ClientError("the request target is no path")

@@ -16,7 +16,7 @@ from gateway.config.loader import Source
 from gateway.config.model import Match, Settings
 from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
-from gateway.forward import forward
+from gateway.forward import SERVER, forward
 from gateway.model import Exchange, Request, Response
 from gateway.pipeline import Pipeline, order_hooks, run, wrap
 from gateway.registry import PluginLoader
@@ -118,6 +118,8 @@ class App:
             response, limit = None, len(pipeline.plugins)
             if pipeline.on_request:
                 response, limit = await pipeline.ask(exchange)
+                if response is not None:
+                    response.headers.set_default(*SERVER)
             if response is None:
                 response = await forward(exchange)
                 if pipeline.on_upstream_response:
@@ -164,6 +166,7 @@ class App:
         self._log_error(exchange, error)
         pipeline = exchange.route.pipeline
         response = pipeline.ask_error(exchange, error) or error_response(exchange, error)
+        response.headers.set_default(*SERVER)
         try:
             if pipeline.on_response:
                 await run(pipeline.on_response, exchange, response, "on_response", len(pipeline.plugins))

@@ -14,6 +14,8 @@ from gateway.errors import GatewayError
 from gateway.model import Exchange, Response
 
 RETRY_AFTER_SECONDS = b"1"
+SERVED_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+"""The usual ones; others pass, too, if the endpoint knows them."""
 
 
 def error_response(exchange: Exchange, error: GatewayError) -> Response:
@@ -27,6 +29,8 @@ def error_response(exchange: Exchange, error: GatewayError) -> Response:
     response = Response(status, {"content-type": content_type, "cache-control": "no-store"}, body)
     if status == 503:
         response.headers.add(b"retry-after", RETRY_AFTER_SECONDS)
+    elif status == 405:
+        response.headers.add(b"allow", SERVED_METHODS)
     return response
 
 

@@ -43,6 +43,20 @@ class ClientDisconnected(ClientError):
         super().__init__(message, status=499)
 
 
+class BodyBroken(ClientError):
+    """The request body ended early or its framing is broken: the client left, or sent what is no HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__("the request body ended early or its framing is broken")
+
+
+class MethodNotAllowed(ClientError):
+    """A method that this gateway serves nowhere (RFC 9110 15.5.6)."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"method {method} is not served", status=405)
+
+
 class BodyTooLarge(ClientError):
     """The request body is larger than `limits.max_body` (RFC 9110 15.5.14)."""
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from gateway.upstream.group import Upstream
     from gateway.upstream.http1 import Http1Connection
 
+SERVER = (b"server", b"gateway")
+"""For responses without one: otherwise the server core names itself."""
+
 CHUNKED = b"transfer-encoding: chunked\r\n"
 NO_BODY = dict.fromkeys(("POST", "PUT", "PATCH"), b"content-length: 0\r\n")
 """A method that usually has a body says that there is none (RFC 9110 8.6)."""
@@ -176,6 +179,8 @@ def _response(
 ) -> Response:
     # hot: plain
     headers = connection.headers
+    if not connection.has_server:
+        headers.append(SERVER)
     if connection.is_complete:
         if connection.announced_length is not None and (exchange.request.method == "HEAD" or attempt.status == 304):
             headers.append((b"content-length", connection.announced_length))
@@ -246,6 +251,10 @@ class UpstreamBody:
         """Cut the body now; whoever reads it gets the error."""
         if self._is_open:
             self._connection.fail(error)
+
+    def has_data(self) -> bool:
+        """Whether a piece of it is there already."""
+        return self._connection.has_data
 
     def close(self, error: GatewayError | None = None) -> None:
         """Give the connection back, or cut it if the body has not come to its end."""

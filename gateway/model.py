@@ -41,6 +41,10 @@ class OpenBody(Protocol):
         """Let whoever reads it get an error."""
         ...
 
+    def has_data(self) -> bool:
+        """Whether a piece of it is there, so that reading it will not wait."""
+        ...
+
 
 METHODS_WITHOUT_BODY = frozenset(("GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "CONNECT"))
 IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))

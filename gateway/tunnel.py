@@ -39,6 +39,10 @@ class Tunnel:
         """Cut the connection; whoever reads from it will notice."""
         self.connection.abort()
 
+    def has_data(self) -> bool:
+        """Messages are not read as a body."""
+        return False
+
     def close(self, error: GatewayError | None = None) -> None:
         """End the attempt, and cut the connection if it is still there; a second call does nothing."""
         if self._is_open:

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import BodyTimeout, BodyTooLarge, ClientDisconnected, GatewayError
+from gateway.errors import BodyBroken, BodyTimeout, BodyTooLarge, ClientDisconnected, GatewayError
 from gateway.headers import Headers
 from gateway.light import as_task
 from gateway.model import METHODS_WITHOUT_BODY, Exchange, Request, Response
@@ -88,6 +88,14 @@ async def serve_http(host: Host, watcher: Any) -> None:
         exchange.finish()
 
 
+def _status(response: Response) -> int:
+    """The status, unless a plugin set one that is none: Granian would abort the process."""
+    if 200 <= response.status <= 599:
+        return response.status
+    log.error("a plugin set status %r, which no response has; the client gets 500", response.status)
+    return 500
+
+
 def read_request(scope: dict[str, Any]) -> Request:
     """A Request over a Granian scope; nothing is copied."""
     # hot: plain
@@ -160,7 +168,7 @@ class HttpExchange(Exchange):
             raise BodyTimeout(seconds) from None
         if message["type"] == "http.disconnect":
             self._is_read = True
-            raise ClientDisconnected("the client left, or its body was malformed")
+            raise BodyBroken
         data: bytes = message["body"]
         if not message["more_body"]:
             self._finish_reading()
@@ -203,7 +211,7 @@ class HttpExchange(Exchange):
         """Send a response whose body is there: one write, nothing to wait for."""
         # hot: plain
         send, body = self.transport.send, response.body
-        send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
+        send({"type": "http.response.start", "status": _status(response), "headers": response.headers.raw})
         send({"type": "http.response.body", "body": body, "more_body": False})
         self.bytes_sent = len(body)  # type: ignore[arg-type]  # bytes, as the caller has seen
 
@@ -213,8 +221,10 @@ class HttpExchange(Exchange):
         await as_task()
         send, body = self.transport.send, response.body
         assert not isinstance(body, bytes)
-        send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
+        send({"type": "http.response.start", "status": _status(response), "headers": response.headers.raw})
         self.watch_client(self._cut)
+        if self.open_body is None or not self.open_body.has_data():
+            await send({"type": "http.response.body", "body": b"", "more_body": True})  # Granian holds the head
         async for piece in body:
             if piece:
                 self.bytes_sent += len(piece)

@@ -162,13 +162,20 @@ class _Scheduler(_futures._BaseCBScheduler):
         super().__init__()
         call, context = loop.call_soon_threadsafe, self._ctx
 
+        kept: set[asyncio.Task[None]] = set()
+
+        def promote(exchange: Any) -> None:
+            task = loop.create_task(exchange)
+            kept.add(task)  # the loop itself holds tasks only weakly
+            task.add_done_callback(kept.discard)
+
         def schedule(watcher: Any) -> None:
             call(begin, watcher, context=context)
 
         def begin(watcher: Any) -> None:
             # hot: plain
             if watcher.scope["type"] == "http":
-                drive(serve_http(host, watcher), loop.create_task)
+                drive(serve_http(host, watcher), promote)
             else:
                 watcher.taskref(loop.create_task(serve_websocket(host, watcher)))
 

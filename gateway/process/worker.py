@@ -136,6 +136,8 @@ class Worker:
             listener.stop_accepting()
         if self._listeners:
             await asyncio.sleep(min(HANDOVER_SECONDS, self._drain_seconds))
+        for_tunnels = self._drain_seconds - 2 * HANDOVER_SECONDS
+        await asyncio.gather(*(host.end_tunnels(for_tunnels) for host in self._hosts))
         stops = [asyncio.ensure_future(listener.stop()) for listener in self._listeners]
         if stops:
             _, late = await asyncio.wait(stops, timeout=max(0.1, self._drain_seconds - HANDOVER_SECONDS))

@@ -13,7 +13,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.errors import BadResponse, GatewayError, ResponseCut, StaleConnection, UpstreamClosed, UpstreamTimeout
 from gateway.light import Waiter, new_waiter
-from gateway.upstream.message import ENDS_HERE, without_named
+from gateway.upstream.message import ENDS_HERE, FRAMING, without_named, without_tabs
 from gateway.upstream.ticker import PERIOD_SECONDS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.model import Watch
     from gateway.upstream.pool import ConnectionPool
 
-HIGH_WATER_BYTES = 256 * 1024
+HIGH_WATER_BYTES = 64 * 1024
 """Body bytes held for a slow client before the endpoint is read no further."""
 
 RAW_BODY_BYTES = 64 * 1024
@@ -46,6 +46,7 @@ class Http1Connection(asyncio.Protocol):
         "_is_busy",
         "_is_head_done",
         "_is_head_request",
+        "_is_in_trailers",
         "_is_paused",
         "_length",
         "_must_renew",
@@ -61,6 +62,7 @@ class Http1Connection(asyncio.Protocol):
         "announced_length",
         "deadline",
         "has_served",
+        "has_server",
         "headers",
         "idle_since",
         "is_complete",
@@ -84,6 +86,8 @@ class Http1Connection(asyncio.Protocol):
         """The response's fields, without those that end at this hop."""
         self.announced_length: bytes | None = None
         """The response's Content-Length, as it came."""
+        self.has_server = False
+        """Whether the response says what made it."""
         self._ending: RawHeaders = []
         self.is_complete = False
         """Whether the whole response is here."""
@@ -93,6 +97,7 @@ class Http1Connection(asyncio.Protocol):
         self._is_busy = False
         self._is_head_request = False
         self._is_head_done = False
+        self._is_in_trailers = False
         self._is_paused = False
         self._until_close = False
         self._length = -1
@@ -127,6 +132,7 @@ class Http1Connection(asyncio.Protocol):
         self._ending = []
         self._chunks = []
         self.announced_length = None
+        self.has_server = self._is_in_trailers = False
         self._watch = watch
         now = self.pool.ticker.now
         self._slow_at = now + SLOW_SECONDS
@@ -172,6 +178,11 @@ class Http1Connection(asyncio.Protocol):
             self._is_paused = False
             cast("asyncio.Transport", self._transport).resume_reading()
         return data
+
+    @property
+    def has_data(self) -> bool:
+        """Whether `read` has something to give at once."""
+        return bool(self._chunks) or self.is_complete
 
     async def read(self) -> bytes:
         """The next piece of the body; empty at its end. Raises ResponseCut if the endpoint ends or stalls in it."""
@@ -237,7 +248,12 @@ class Http1Connection(asyncio.Protocol):
             self._surplus()
             return
         if not self._is_head_done:
+            if not self._head_bytes and not data.startswith(b"HTTP/1."[: len(data)]):
+                self.fail(BadResponse(self._says("does not speak HTTP/1")))
+                return
             self._head_bytes += len(data)
+            if b"\t" in data:
+                data = without_tabs(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -295,6 +311,8 @@ class Http1Connection(asyncio.Protocol):
                 self._ending.append((name, value))
             else:
                 self.headers.append((name, value))
+                if name == b"server":
+                    self.has_server = True
 
     def on_headers_complete(self) -> None:
         """The head is there: interim ones are dropped, a final one is judged."""
@@ -303,9 +321,10 @@ class Http1Connection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
+            if any(name in FRAMING for name, _ in self._ending):
+                raise ValueError(f"an interim response {status} with a body")  # RFC 9110 15.2
             self.headers = []
             self._ending = []
-            self._head_bytes = 0
             return
         if not 200 <= status <= 599:
             raise ValueError(f"status {status}")
@@ -320,6 +339,10 @@ class Http1Connection(asyncio.Protocol):
         elif self._length >= RAW_BODY_BYTES:
             self._raw_left = self._length
 
+    def on_chunk_header(self) -> None:
+        """A chunk begins, or the trailers do: only of those can what follows be malformed."""
+        self._is_in_trailers = True
+
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
         if self.is_complete:
@@ -327,6 +350,7 @@ class Http1Connection(asyncio.Protocol):
             return
         self._chunks.append(body)
         self._size += len(body)
+        self._is_in_trailers = False
         if self._raw_left:
             self._raw_left -= len(body)
             if not self._raw_left:
@@ -404,6 +428,10 @@ class Http1Connection(asyncio.Protocol):
         cause = error.__context__ or error
         if self.is_complete:
             self._surplus()
+        elif self._is_in_trailers:
+            # Trailers are dropped anyway (RFC 9110 6.5.1), and the body is whole without them.
+            self._finish()
+            self.is_usable = False
         elif self._is_head_done:
             self.fail(ResponseCut(self._says(f"the body is malformed: {cause}")))
         else:
@@ -432,7 +460,7 @@ class Http1Connection(asyncio.Protocol):
             return
         self._waiter = None
         if not waiter.done():
-            if self._error is not None and not self._chunks:
+            if self._error is not None and not (self._chunks and self._is_head_done):
                 waiter.set_exception(self._error)
             else:
                 waiter.set_result(None)

@@ -5,6 +5,7 @@ Owns the rules on hop-by-hop fields, forwarding fields and framing (RFC 9110 7.6
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from gateway.headers import Headers, RawHeaders
@@ -39,7 +40,8 @@ _SET_BY_US = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-
 
 _DROP_IN_REQUEST = HOP_BY_HOP | FORWARDING | _OURS
 _DROP_FROM_TRUSTED = HOP_BY_HOP | _OURS | _SET_BY_US
-ENDS_HERE = HOP_BY_HOP | {b"content-length"}
+FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+ENDS_HERE = HOP_BY_HOP | FRAMING
 """Fields of a response that are not passed on as they are."""
 
 _PROTECTED = (
@@ -53,6 +55,8 @@ _PROTO = {
     "https": (b"x-forwarded-proto", b"https"),
     "wss": (b"x-forwarded-proto", b"https"),
 }
+
+_SPACE_AROUND_VALUES = re.compile(rb"(?<=[^\r\n: \t]):[ \t]*\t[ \t]*|[ \t]*\t[ \t]*(?=\r\n|\Z)")
 
 _NAMES_NOTHING = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close", b"", b"upgrade", b"Upgrade"))
 
@@ -115,7 +119,18 @@ def request_head(method: str, path: bytes, query: bytes, headers: RawHeaders, fr
 
 def without_framing(headers: Headers) -> RawHeaders:
     """The fields without any framing that a plugin may have added: it is ours to write."""
-    return [field for field in headers.raw if field[0] not in (b"content-length", b"transfer-encoding")]
+    return [field for field in headers.raw if field[0] not in FRAMING]
+
+
+def without_tabs(data: bytes) -> bytes:
+    """A response head with tabs around values taken away: legal white space (RFC 9110 5.5) that llhttp keeps."""
+    end = data.find(b"\r\n\r\n")
+    head, rest = (data, b"") if end < 0 else (data[:end], data[end:])
+    return _SPACE_AROUND_VALUES.sub(_without_space, head) + rest
+
+
+def _without_space(match: re.Match[bytes]) -> bytes:
+    return b":" if match[0].startswith(b":") else b""
 
 
 def incoming_headers(raw: RawHeaders) -> RawHeaders:
