@@ -161,16 +161,26 @@ def read_profile(name: str, base: Path) -> Data:
 def describe(error: ValidationError, place: Any) -> str:
     """A validation error as lines of `file: key.path: what was expected`."""
     lines = []
-    for item in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for item in found:
         location = item["loc"]
+        if item["type"] == "too_short" and any(_is_within(other["loc"], location) for other in found):
+            continue  # its items were dropped for being wrong
         path = key_path(location)
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "missing":
             message = "is missing"
+        elif item["type"] == "too_short":
+            least = item["ctx"]["min_length"]
+            message = f"needs at least {least} {'entry' if least == 1 else 'entries'}"
         elif item["type"] not in ("value_error", "unknown_key"):
             message = f"{message[:1].lower()}{message[1:]}, not {item['input']!r}"
         lines.append(": ".join(part for part in (place(location), path, message) if part))
     return "\n".join(lines)
+
+
+def _is_within(location: Sequence[str | int], outer: Sequence[str | int]) -> bool:
+    return len(location) > len(outer) and tuple(location[: len(outer)]) == tuple(outer)
 
 
 def key_path(location: Sequence[str | int]) -> str:

@@ -51,6 +51,24 @@ def parse_bind(value: object) -> object:
 Bind = Annotated[Address, BeforeValidator(parse_bind), PlainSerializer(str)]
 
 
+def parse_network(value: object) -> object:
+    """`10.0.0.0/8`, `fd00::/8`, or one address."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        pass
+    try:
+        hint = f'; did you mean "{ipaddress.ip_network(value, strict=False)}"?'
+    except ValueError:
+        hint = ""
+    raise ValueError(f'expected a network such as "10.0.0.0/8", or an address, not {value!r}{hint}')
+
+
+Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(parse_network)]
+
+
 class ListenerTLS(Model):
     """TLS on a listener: one certificate, in PEM files."""
 
@@ -299,7 +317,7 @@ class Settings(Model):
     upstreams: dict[str, Upstream] = {}
     routes: tuple[Route, ...] = ()
     limits: Limits = Limits()
-    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
     workers: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
     drain_timeout: Duration = 30.0
     """Seconds that exchanges in flight have to finish when a worker stops."""

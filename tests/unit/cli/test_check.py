@@ -1,0 +1,206 @@
+"""`gateway check` says in one line what is wrong: the file, the key path, what was expected, the nearest key."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import main
+
+SITE = """
+listeners = [{ bind = "127.0.0.1:0" }]
+upstreams.app = { endpoints = ["http://127.0.0.1:9"] }
+"""
+
+HOOKS = """
+from gateway import PluginConfig, hookimpl
+
+class UnknownHook:
+    @hookimpl
+    def on_requests(self, exchange): ...
+
+class Unmarked:
+    def on_request(self, exchange): ...
+
+class WrongParameters:
+    @hookimpl
+    def on_request(self, request): ...
+
+class Configured:
+    class Config(PluginConfig):
+        header: str = "x-a"
+        max_bytes: int = 5
+    def __init__(self, config): ...
+
+class Future:
+    api = 2
+
+class One:
+    @hookimpl
+    def register(self, registry):
+        registry.add_balancer("mine", One)
+
+class Two:
+    @hookimpl
+    def register(self, registry):
+        registry.add_balancer("mine", Two)
+
+class Hook:
+    @hookimpl
+    def on_request(self, exchange): ...
+    @hookimpl
+    def on_response(self, exchange, response): ...
+    @hookimpl(trylast=True)
+    def on_complete(self, exchange): ...
+
+class Other(Hook): ...
+"""
+
+
+@pytest.fixture
+def check(site, monkeypatch, tmp_path):
+    """Run `gateway check site.toml` beside the hooks above."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hooks.py").write_text(HOOKS)
+
+    def run(text: str) -> Result:
+        site(text)
+        return CliRunner().invoke(main, ["check", "site.toml"])
+
+    return run
+
+
+def complaint(result: Result) -> str:
+    """The one line of a check that failed."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("gateway: ")
+    return line.removeprefix("gateway: ")
+
+
+class TestPlugins:
+    @pytest.mark.parametrize(
+        ("plugins", "said"),
+        [
+            ('"./hooks.py:UnknownHook"', "on_requests is no hook; did you mean 'on_request'?"),
+            ('"./hooks.py:Unmarked"', "on_request has a hook's name but no @hookimpl; put @hookimpl above it"),
+            ('"./hooks.py:WrongParameters"', "on_request takes (self, exchange), not (self, request)"),
+            ('{ use = "./hooks.py:Configured", heeder = "x" }', "unknown key 'heeder'; did you mean 'header'?"),
+            ('{ use = "./hooks.py:Hook", header = "x" }', "Hook has no settings, but got header"),
+            ('"./hooks.py:Future"', "made for plugin API 2, this gateway has API 1"),
+            ('"./hooks.py:Absent"', "has no class 'Absent'"),
+        ],
+    )
+    def test_a_wrong_plugin_is_named_with_file_and_mend(self, check, plugins, said):
+        line = complaint(check(f'{SITE}plugins = ["./hooks.py:Other", {plugins}]'))
+        assert line.startswith("site.toml: plugins[1]: ")
+        assert plugins.rpartition(":")[2].partition('"')[0] in line
+        assert plugins.partition("./")[2].partition(":")[0] in line
+        assert said in line
+
+    def test_a_plugin_file_that_is_not_there_is_named_with_its_folder(self, check, tmp_path):
+        line = complaint(check(f'{SITE}plugins = ["./absent.py:Hook"]'))
+        assert line == f"site.toml: plugins[0]: {tmp_path}/absent.py: no such file"
+
+    def test_a_wrong_value_of_a_plugin_has_its_key_path(self, check):
+        line = complaint(check(f'{SITE}plugins = [{{ use = "./hooks.py:Configured", max_bytes = "many" }}]'))
+        assert line.startswith("site.toml: plugins[0]: plugin './hooks.py:Configured': max_bytes: ")
+        assert line.endswith("not 'many'")
+
+    def test_a_plugin_of_a_route_is_named_by_its_route(self, check):
+        line = complaint(check(f'{SITE}[[routes]]\nupstream = "app"\nplugins = ["./hooks.py:Future"]'))
+        assert line.startswith("site.toml: routes[0].plugins[0]: plugin 'Future'")
+
+    def test_a_plugin_of_a_table_is_named_by_its_key(self, check):
+        line = complaint(check(f'{SITE}[plugins."./hooks.py:Configured"]\nheeder = 1'))
+        assert line.startswith("site.toml: plugins../hooks.py:Configured: ")
+
+    def test_two_plugins_with_one_strategy_name_are_both_named(self, check):
+        line = complaint(check(f'{SITE}plugins = ["./hooks.py:One", "./hooks.py:Two"]'))
+        assert line == "balancer 'mine' is claimed by plugin 'One' and by plugin 'Two': load only one of them"
+
+
+class TestSites:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("workerz = 2", "site.toml: unknown key 'workerz'; did you mean 'workers'?"),
+            ("workers = 0", "site.toml: workers: input should be greater than or equal to 1, not 0"),
+            ("limits = { max_bdy = 1 }", "site.toml: limits: unknown key 'max_bdy'; did you mean 'max_body'?"),
+            (
+                'limits = { max_body = "16 parsecs" }',
+                "site.toml: limits.max_body: expected a size such as \"16MiB\" or \"64KiB\", not '16 parsecs'",
+            ),
+            (
+                'drain_timeout = "soon"',
+                "site.toml: drain_timeout: expected a duration such as \"5s\", \"250ms\" or \"10m\", not 'soon'",
+            ),
+            ("drain_timeout = -1", "site.toml: drain_timeout: must not be negative"),
+            ('plugins = "headers"', "site.toml: plugins: expected a list or a table of plugins, not 'headers'"),
+            (
+                'trusted_proxies = ["10.0.0.0/99"]',
+                'site.toml: trusted_proxies[0]: expected a network such as "10.0.0.0/8", or an address',
+            ),
+            ('routes = [{ upstream = "ap" }]', "site.toml: route '*/' names upstream 'ap', which is not defined"),
+        ],
+    )
+    def test_a_wrong_value_is_named_with_file_and_key_path(self, check, text, said):
+        assert complaint(check(SITE + text)).startswith(said)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ('listeners = [{ bnid = "127.0.0.1:0" }]', "listeners[0]: unknown key 'bnid'; did you mean 'bind'?"),
+            ('listeners = [{ bind = "example.com:80" }]', 'listeners[0].bind: expected "ADDRESS:PORT"'),
+            ('listeners = [{ bind = "127.0.0.1:0", tls = { cert = "c" } }]', "listeners[0].tls.key: is missing"),
+            ("listeners = []", "listeners: needs at least 1 entry"),
+            ("workers = 1", "listeners: is missing"),
+            (
+                'listeners = [{ bind = ":0" }]\nupstreams.a.endpoints = ["ftp://x"]',
+                "upstreams.a.endpoints[0].url: scheme 'ftp' is not http or https",
+            ),
+            (
+                'listeners = [{ bind = ":0" }]\nupstreams.a = { endpoints = ["http://x"], balancer = "frist" }',
+                "upstreams.a.balancer: balancer 'frist' is not loaded; did you mean 'first'?",
+            ),
+            ('profile = "no-such"\nlisteners = [{ bind = ":0" }]', "profile 'no-such' is not installed"),
+            ('profile = "./absent.toml"', "absent.toml: no such file"),
+            ("a = = 1", "not TOML: "),
+        ],
+    )
+    def test_a_wrong_site_is_named(self, check, text, said):
+        assert said in complaint(check(text))
+
+    def test_several_mistakes_are_all_told(self, check):
+        result = check(f'{SITE}workers = 0\ndrain_timeout = "soon"')
+        assert result.exit_code == 2
+        assert "workers" in result.stderr
+        assert "drain_timeout" in result.stderr
+
+    def test_a_mistake_of_the_profile_is_not_put_down_to_the_site(self, check, tmp_path):
+        (tmp_path / "mine.toml").write_text("workers = 0")
+        assert complaint(check(f'profile = "./mine.toml"\n{SITE}')).startswith("profile ./mine.toml: workers: ")
+
+
+def test_check_shows_the_pipeline_of_each_route_in_both_directions(check):
+    result = check(f'{SITE}plugins = ["./hooks.py:Hook", "./hooks.py:Other"]')
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "on_request: Hook → Other" in result.stdout
+    assert "on_response: Other ← Hook" in result.stdout
+    assert "from client to upstream: Hook → Other" in result.stdout
+    assert "The configuration is valid." in result.stdout
+
+
+def test_check_shows_no_secret(check, tmp_path, monkeypatch):
+    monkeypatch.setenv("KEY", "s3cr3t")
+    (tmp_path / "hooks.py").write_text(
+        "from gateway import PluginConfig, Secret\n"
+        "class Signed:\n"
+        "    class Config(PluginConfig):\n"
+        "        key: Secret\n"
+        "    def __init__(self, config): assert config.key.get_secret_value() == 's3cr3t'\n"
+    )
+    result = check(SITE + 'plugins = [{ use = "./hooks.py:Signed", key = { env = "KEY" } }]')
+    assert result.exit_code == 0
+    assert "s3cr3t" not in result.output
