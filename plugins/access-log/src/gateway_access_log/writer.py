@@ -135,6 +135,7 @@ class LogFile:
         self._is_pipe = False
         self._is_failing = False
         self._is_torn = False
+        self._written = 0
         self.taken = 0
         """Lines that were written or dropped here."""
         self.dropped = 0
@@ -168,13 +169,12 @@ class LogFile:
 
     def write(self, lines: list[bytes]) -> None:
         """Write these lines, or count them as dropped."""
-        written = 0
+        self._written = 0
         try:
             for piece in self._pieces(lines):
                 self._write_all(piece)
-                written += piece.count(b"\n")
         except OSError as error:
-            self.dropped += len(lines) - written
+            self.dropped += len(lines) - self._written
             if not self._is_failing:
                 self._is_failing = True
                 log.error("%s: cannot be written, lines are dropped: %s", self, error.strerror)
@@ -199,10 +199,12 @@ class LogFile:
 
     def _write_all(self, data: bytes) -> None:
         if self._is_torn:
-            data = b"\n" + data
+            self._os_write(self._fd, b"\n")
+            self._is_torn = False
         while data:
             count = self._os_write(self._fd, data)
-            self._is_torn = not data[:count].endswith(b"\n")
+            self._written += data.count(b"\n", 0, count)
+            self._is_torn = data[count - 1 : count] != b"\n"
             data = data[count:]
 
     def close(self) -> None:
