@@ -44,7 +44,7 @@ def test_requests_spread_over_three_origins(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     total, *each = map(int, SUMMARY.search(done.stdout).groups())
     assert total == sum(each) > 6
-    assert max(each) - min(each) <= 4, "two workers, each with a round of its own"
+    assert min(each) > total / 6
     assert re.search(r"^ +1 s   one ", done.stdout, re.MULTILINE)
 
 

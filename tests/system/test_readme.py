@@ -1,0 +1,274 @@
+"""The README holds: every command and snippet in it is run, every name in its tables exists.
+
+Ports and addresses of the examples are replaced by free ones where something is started, `/etc/gateway`
+and the like by a folder of the test; `gateway check` reads each site file as it stands. Of the output that
+an example shows, every line must come, whatever its numbers.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from gateway.cli import main
+from gateway.config.types import parse_duration
+from gateway.testing import Authority, Client, require_program, run_command, wait_until
+from gateway.testing.process import COMMAND, LISTENING
+from gateway.testing.pytest_plugin import OriginFactory
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text()
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ENDPOINT = re.compile(r"http://[\d.]+:\d+")
+FOLDERS = re.compile(r"/(?:etc|run|var/log)/gateway/")
+
+
+class Block(NamedTuple):
+    """One fenced block, and where it begins."""
+
+    line: int
+    language: str
+    text: str
+
+
+BLOCKS = [Block(README.count("\n", 0, each.start()) + 1, each[1], each[2]) for each in FENCE.finditer(README)]
+
+
+def blocks(language: str) -> list[object]:
+    return [pytest.param(each, id=f"line {each.line}") for each in BLOCKS if each.language == language]
+
+
+def site_of(block: Block) -> str:
+    """The site file that an example is about: the block itself, or the nearest above it."""
+    sites = [each.text for each in BLOCKS if each.language == "toml" and each.line <= block.line]
+    return sites[-1] if sites else ""
+
+
+class Reader:
+    """Somebody who types in what the README says, in a folder with its files."""
+
+    def __init__(self, directory: Path, origin: OriginFactory, authority: Authority, stack: ExitStack) -> None:
+        self.directory = directory
+        self._origin = origin
+        self._authority = authority
+        self._stack = stack
+        self._urls: dict[str, str] = {}
+        self._gateway: subprocess.Popen[bytes] | None = None
+        self._log = directory / "stderr.log"
+
+    def lay_out(self, block: Block) -> None:
+        """Write the files that the block stands on: the local plugins and the site file."""
+        for each in BLOCKS:
+            if each.language == "python" and each.line <= block.line:
+                (self.directory / file_name(each)).write_text(each.text)
+        (self.directory / "site.toml").write_text(site_of(block))
+
+    def type_in(self, command: str) -> str:
+        """Run one command of a console block; what it said."""
+        words = shlex.split(command, comments=True)
+        match words:
+            case ["make", target]:
+                return make(target)
+            case ["pip", "install", *folders]:
+                for folder in folders:
+                    assert [*REPOSITORY.glob(f"{folder.removesuffix('/')}/pyproject.toml")], folder
+                return ""
+            case ["curl", *options, url]:
+                url = ENDPOINT.sub(self.url, url)
+                return output_of([require_program("curl"), "--silent", "--show-error", *options, url])
+            case ["gateway", "run", *arguments]:
+                return self.run_gateway(arguments)
+            case ["gateway", "check" | "plugins" | "profiles" as name, *arguments]:
+                return gateway_command(self.directory, name, *arguments)
+            case ["gateway", "reload" | "restart" | "status" as name, *arguments]:
+                if self._gateway is None:
+                    self.run_gateway(["/etc/gateway/site.toml"])
+                return gateway_command(self.directory, name, *(self.here(word) for word in arguments))
+        raise AssertionError(f"teach this test what to do with: {command}")
+
+    @property
+    def url(self) -> str:
+        """Where the gateway that was started last listens."""
+        scheme, _, host, port = LISTENING.search(self._log.read_text()).groups()
+        return f"{scheme}://{host}:{port}"
+
+    def here(self, text: str) -> str:
+        """The folders of a real machine are this one, its endpoints origins of ours, its ports free ones."""
+        text = FOLDERS.sub(f"{self.directory}/", text)
+        text = ENDPOINT.sub(lambda found: self._endpoint(found[0]), text)
+        hosts = count(1)  # addresses of their own: two listeners on one and port 0 would be the same one
+        return re.sub(r'(?m)^bind = "[^"]+"', lambda _: f'bind = "127.0.0.{next(hosts)}:0"', text)
+
+    def _endpoint(self, url: str) -> str:
+        if url not in self._urls:
+            self._urls[url] = self._origin().url
+        return self._urls[url]
+
+    def run_gateway(self, arguments: list[str]) -> str:
+        """Start it, wait until it is ready, and see that it answers. The one before it is stopped."""
+        self.stop()
+        site = self.directory / "site.toml"
+        site.write_text(self.here(site.read_text()))
+        if "cert.pem" in site.read_text():
+            issued = self._authority.issue("localhost")
+            (self.directory / "cert.pem").write_bytes(issued.cert.read_bytes())
+            (self.directory / "key.pem").write_bytes(issued.key.read_bytes())
+        arguments = [self.here(word) for word in arguments]
+        for place, word in enumerate(arguments):
+            if word == "--listen":
+                arguments[place + 1] = "127.0.0.1:0"
+        with self._log.open("wb") as log:
+            command = [*COMMAND, "run", *arguments]
+            self._gateway = subprocess.Popen(
+                command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+            )
+        self._stack.callback(self.stop)
+        wait_until(self._is_settled, within=30, message=f"{shlex.join(command)} is not ready")
+        assert "gateway: ready" in self._log.read_text(), self._log.read_text()
+        host, _, port = self.url.partition("://")[2].partition(":")
+        with Client((host, int(port))) as client:
+            assert client.request(b"GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n").status == 200
+        return self._log.read_text()
+
+    def _is_settled(self) -> bool:
+        return "gateway: ready" in self._log.read_text() or self._gateway.poll() is not None
+
+    def stop(self) -> None:
+        """Stop the gateway, if one runs."""
+        if self._gateway is not None:
+            self._gateway.terminate()
+            try:
+                self._gateway.wait(10)
+            except subprocess.TimeoutExpired:
+                self._gateway.kill()
+                self._gateway.wait(5)
+            self._gateway = None
+
+
+@pytest.fixture
+def reader(tmp_path: Path, origin: OriginFactory, authority: Authority) -> Iterator[Reader]:
+    with ExitStack() as stack:
+        yield Reader(tmp_path, origin, authority, stack)
+
+
+def file_name(block: Block) -> str:
+    """`# deny.py` in the first line."""
+    found = re.match(r"# (\w+\.py)\n", block.text)
+    assert found is not None, f"line {block.line}: the first line names the file"
+    return found[1]
+
+
+def make(target: str) -> str:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    return output_of([require_program("make"), "--dry-run", target], REPOSITORY, environment)
+
+
+def output_of(command: list[str], directory: Path | None = None, environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def gateway_command(directory: Path, *arguments: str) -> str:
+    done = run_command(*arguments, directory=directory, within=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def without_numbers(text: str) -> list[str]:
+    return [re.sub(r"\d+", "0", line.strip()) for line in text.splitlines()]
+
+
+def test_every_block_is_of_a_kind_that_is_tested_here():
+    assert {each.language for each in BLOCKS} == {"console", "text", "toml", "python", "ini"}
+    assert not [each for each in BLOCKS if each.language == "text" and re.search(r"^\$ (?!gateway run)", each.text)]
+
+
+@pytest.mark.parametrize("block", blocks("toml"))
+def test_a_site_file_of_the_readme_is_valid_as_it_stands(reader, block):
+    reader.lay_out(block)
+    assert "The configuration is valid." in gateway_command(reader.directory, "check", "site.toml")
+
+
+def test_the_smallest_site_file_has_eight_lines():
+    assert len(next(each for each in BLOCKS if each.language == "toml").text.splitlines()) == 8
+
+
+@pytest.mark.parametrize("block", blocks("console"))
+def test_the_commands_of_the_readme_do_what_it_shows(reader, block):
+    reader.lay_out(block)
+    said: list[str] = []
+    for line in block.text.splitlines():
+        if line.startswith("$ "):
+            said = without_numbers(reader.here(reader.type_in(line[2:])))
+        else:
+            assert without_numbers(reader.here(line))[0] in said
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_a_plugin_of_the_readme_is_loaded_and_works(gateway, origin, block):
+    name = re.search(r"^class (\w+)", block.text, re.MULTILINE)[1]
+    use = f"./{file_name(block)}:{name}"
+    site = gateway(endpoints=[origin()], plugins=[use], files={file_name(block): block.text})
+    assert site.get("/").status == 200
+    assert (site.get("/.env").status, site.get("/.env").body) == (404, b"Nothing here.\n")
+
+
+@pytest.mark.parametrize("block", blocks("ini"))
+def test_the_unit_fits_what_it_runs(block):
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str
+    unit.read_string(block.text)
+    service = unit["Service"]
+    assert service["ExecStart"].split()[1:] == ["run", "/etc/gateway/site.toml"]
+    assert service["ExecStartPre"].split()[1:] == ["check", "/etc/gateway/site.toml"]
+    assert service["KillMode"] == "mixed", "SIGTERM is for the supervisor alone"
+    drain = tomllib.loads(site_of(block)).get("drain_timeout", "30s")
+    assert float(service["TimeoutStopSec"]) > parse_duration(drain) + 3, "the supervisor kills after the deadline"
+
+
+def test_the_commands_in_tables_and_text_exist():
+    for program, name in set(re.findall(r"`(make|gateway) ([a-z-]+)", README)):
+        if program == "make":
+            make(name)
+        else:
+            assert name in main.commands, name
+
+
+def test_the_tables_name_every_package_and_what_it_announces():
+    for path in [*REPOSITORY.glob("plugins/*/pyproject.toml"), *REPOSITORY.glob("profiles/*/pyproject.toml")]:
+        project = tomllib.loads(path.read_text())["project"]
+        folder = str(path.parent.relative_to(REPOSITORY))
+        row = next((line for line in README.splitlines() if line.startswith("|") and f"]({folder})" in line), "")
+        assert row, f"{project['name']} is not in the tables"
+        for announced in project["entry-points"].values():
+            for name in announced:
+                assert f"`{name}`" in row
+
+
+def test_links_lead_to_files():
+    # perf/README.md is written by the first full run of the benchmark.
+    text = re.sub(r"<!-- performance:begin -->.*<!-- performance:end -->", "", README, flags=re.DOTALL)
+    assert text != README
+    for target in re.findall(r"\]\(([^):]+)\)", text):
+        assert (REPOSITORY / target).exists(), target
