@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
 from gateway.config.types import Duration, FilePath, Model, Size
+
+_PORT = re.compile(r"[0-9]{1,5}").fullmatch
+_NAME = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
+_HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
+_MATCHED_HOST = re.compile(r"(?:\*\.)?[a-z0-9!$&'()+,;=._~%-]+|\[[0-9a-f:.]+\]").fullmatch
+_BLANK = re.compile(r"[\x00-\x20\x7f]").search
 
 
 class Address(NamedTuple):
@@ -37,12 +44,14 @@ def parse_bind(value: object) -> object:
             raise ValueError("unix: wants a path, as in unix:/run/gateway.sock")
         return Address(path=value[5:])
     host, _, port = value.rpartition(":")
-    host = {"": "0.0.0.0", "*": "0.0.0.0", "localhost": "127.0.0.1"}.get(host, host.strip("[]"))
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    host = {"": "0.0.0.0", "*": "0.0.0.0", "localhost": "127.0.0.1"}.get(host, host)
     try:
         ipaddress.ip_address(host)
-        number = int(port)
     except ValueError:
-        number = -1
+        port = ""
+    number = int(port) if _PORT(port) else -1
     if not 0 <= number <= 65535:
         raise ValueError(f'expected "ADDRESS:PORT" with an IP address, or "unix:PATH", not {value!r}')
     return Address(host, number)
@@ -157,18 +166,32 @@ def split_endpoint(url: str) -> EndpointURL:
         if not url[5:]:
             raise ValueError("unix: wants a path, as in unix:/run/app.sock")
         return EndpointURL("http", Address(path=url[5:]))
+    if _BLANK(url):
+        raise ValueError(f"an endpoint has no blanks, as in {url!r}")
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https"):
         raise ValueError(f"scheme {parts.scheme!r} is not http or https, in {url!r}")
-    if parts.path not in ("", "/") or parts.query or parts.username:
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(f"an endpoint is scheme, host and port only, not {url!r}")
     try:
         port = parts.port
     except ValueError:
         port = -1
-    if not parts.hostname or port in (-1, 0):
+    if not _is_reachable(parts.hostname) or port in (-1, 0):
         raise ValueError(f'expected "http://HOST:PORT", not {url!r}')
-    return EndpointURL(parts.scheme, Address(parts.hostname, port or (443 if parts.scheme == "https" else 80)))
+    return EndpointURL(
+        parts.scheme, Address(parts.hostname or "", port or (443 if parts.scheme == "https" else 80))
+    )
+
+
+def _is_reachable(host: str | None) -> bool:
+    if not host or _NAME(host):
+        return bool(host)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class Pool(Model):
@@ -245,6 +268,13 @@ class Upstream(Model):
     tls: UpstreamTLS = UpstreamTLS()
     max_response_header: Size = 64 * 1024
 
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        if not _HOST(value):
+            raise ValueError(f'expected "keep", "endpoint" or a host such as "app.internal:8080", not {value!r}')
+        return value
+
     @field_validator("endpoints", mode="before")
     @classmethod
     def _read_endpoints(cls, value: object) -> object:
@@ -273,9 +303,10 @@ class Match(Model):
     @field_validator("host")
     @classmethod
     def _check_host(cls, value: str) -> str:
-        if "*" in value.removeprefix("*.") or "/" in value:
+        value = value.lower()
+        if value and not _MATCHED_HOST(value):
             raise ValueError(f'expected "example.com" or "*.example.com", not {value!r}')
-        return value.lower()
+        return value
 
     @field_validator("path")
     @classmethod

@@ -6,9 +6,11 @@ Owns parsing and the message for an unknown key. Does not know any particular se
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,9 +26,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)").fullmatch
+_DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)", re.ASCII).fullmatch
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KiB|MB|MiB|GB|GiB)").fullmatch
+_SIZE = re.compile(r"(\d{1,24}(?:\.\d{1,9})?)\s*(B|kB|KiB|MB|MiB|GB|GiB)", re.ASCII).fullmatch
 _BYTES = {
     "B": 1, "kB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3,
 }  # fmt: skip
@@ -49,29 +51,41 @@ def parse_size(value: object) -> object:
     match = _SIZE(value.strip())
     if match is None:
         raise ValueError(f'expected a size such as "16MiB" or "64KiB", not {value!r}')
-    return int(float(match[1]) * _BYTES[match[2]])
+    return int(Decimal(match[1]) * _BYTES[match[2]])
 
 
 def _not_negative(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
-        raise ValueError("must not be negative")
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number with a unit, not {str(value).lower()}")
+    if isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise ValueError("must be finite; where no limit is meant, write 0")
+        if value < 0:
+            raise ValueError("must not be negative")
     return value
 
 
-def read_secret(value: object) -> object:
+def read_secret(value: object, info: ValidationInfo) -> object:
     """`{ env = "NAME" }` or `{ file = "path" }` → what stands there; a string stands for itself."""
-    if not isinstance(value, dict):
-        return value
-    if set(value) == {"env"}:
-        if value["env"] not in os.environ:
-            raise ValueError(f"the environment variable {value['env']} is not set")
-        return os.environ[value["env"]]
-    if set(value) == {"file"}:
-        try:
-            return Path(value["file"]).read_text().strip()
-        except OSError as error:
-            raise ValueError(f"the file {value['file']} cannot be read: {error.strerror}") from None
-    raise ValueError('expected a string, { env = "NAME" } or { file = "path" }')
+    match value:
+        case {"env": str(name), **others} if not others:
+            if name not in os.environ:
+                raise ValueError(f"the environment variable {name} is not set")
+            return os.environ[name]
+        case {"file": str(name), **others} if not others:
+            return _read_secret_file(_from_base(Path(name), info))
+        case dict():
+            raise ValueError('expected a string, { env = "NAME" } or { file = "path" }')
+    return value
+
+
+def _read_secret_file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ValueError(f"the file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the file {path} is not text") from None
 
 
 def _from_base(path: Path, info: ValidationInfo) -> Path:
@@ -94,7 +108,7 @@ FilePath = Annotated[Path, AfterValidator(_from_base)]
 """A path; a relative one starts at the folder of the site file."""
 
 Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
-"""A value that never appears in a log or in what `check` prints."""
+"""A value that never appears in a log or in what `check` prints. A relative file is one beside the site file."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

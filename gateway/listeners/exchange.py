@@ -228,7 +228,9 @@ class HttpExchange(Exchange):
         async for piece in body:
             if piece:
                 self.bytes_sent += len(piece)
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                sending = send({"type": "http.response.body", "body": piece, "more_body": True})
+                del piece  # Granian has its own copy, and a slow client may take long
+                await sending
         send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _cut(self, error: GatewayError) -> None:

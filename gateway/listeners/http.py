@@ -27,6 +27,9 @@ from gateway.listeners.websocket import serve_websocket
 
 log = logging.getLogger("gateway.listeners")
 
+BUFFER_BYTES = 128 * 1024
+"""What Granian holds of a request, and of a response beyond the piece that it is sending."""
+
 H2_KEEP_ALIVE_MS = 20_000
 
 
@@ -69,7 +72,10 @@ class _EmbeddedServer(Server):
             websockets=settings.websockets and settings.http_mode != "2",
             backlog=settings.backlog,
             backpressure=settings.max_connections,
-            http1_settings=HTTP1Settings(header_read_timeout=int(settings.header_timeout * 1000)),
+            http1_settings=HTTP1Settings(
+                header_read_timeout=int(settings.header_timeout * 1000),
+                max_buffer_size=max(BUFFER_BYTES, limits.max_header),
+            ),
             http2_settings=HTTP2Settings(
                 max_headers_size=limits.max_header or 16 * 1024 * 1024, keep_alive_interval=H2_KEEP_ALIVE_MS
             ),

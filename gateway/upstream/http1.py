@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 HIGH_WATER_BYTES = 64 * 1024
 """Body bytes held for a slow client before the endpoint is read no further."""
 
+JOINED_BYTES = 32 * 1024
+"""Up to here it is cheaper to join small pieces than to send them one by one."""
+
 RAW_BODY_BYTES = 64 * 1024
 """From this Content-Length on the body passes by the parser: there is nothing in it to parse."""
 
@@ -166,18 +169,31 @@ class Http1Connection(asyncio.Protocol):
         return waiter
 
     def take_body(self) -> bytes:
-        """What has arrived of the body, without waiting."""
+        """All that has arrived of the body, without waiting."""
         # hot: plain
         chunks = self._chunks
-        if not chunks:
-            return b""
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
         self._size = 0
         if self._is_paused:
-            self._is_paused = False
-            cast("asyncio.Transport", self._transport).resume_reading()
+            self._resume()
         return data
+
+    def _take_piece(self) -> bytes:
+        """The next piece to pass on: small ones are joined, since each costs its own way to the client."""
+        # hot: large
+        if self._size <= JOINED_BYTES or len(self._chunks) == 1:
+            return self.take_body()
+        data = self._chunks.pop(0)
+        self._size -= len(data)
+        if self._is_paused and self._size <= HIGH_WATER_BYTES:
+            self._resume()
+        return data
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     @property
     def has_data(self) -> bool:
@@ -195,7 +211,7 @@ class Http1Connection(asyncio.Protocol):
             self._waiter = waiter = new_waiter(self.loop)
             await waiter
         self.deadline = 0.0
-        return self.take_body()
+        return self._take_piece()
 
     def fail(self, error: GatewayError) -> None:
         """End the exchange with an error, now."""

@@ -125,6 +125,8 @@ def without_framing(headers: Headers) -> RawHeaders:
 def without_tabs(data: bytes) -> bytes:
     """A response head with tabs around values taken away: legal white space (RFC 9110 5.5) that llhttp keeps."""
     end = data.find(b"\r\n\r\n")
+    if end >= 0 and data.find(b"\t", 0, end) < 0:
+        return data
     head, rest = (data, b"") if end < 0 else (data[:end], data[end:])
     return _SPACE_AROUND_VALUES.sub(_without_space, head) + rest
 
