@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from gateway.config.merge import Data, deep_merge
-from gateway.config.model import Settings
+from gateway.config.model import Defaults, Settings
 from gateway.config.plugin_lists import merge_plugins
 from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
@@ -72,12 +72,12 @@ def _with_options(source: Source, listen: Sequence[str], upstream: Sequence[str]
         data["listeners"] = [deep_merge(defaults.get("listener", {}), {"bind": bind}) for bind in listen]
     elif "listeners" not in data and source.name == "command line":
         raise ConfigurationError("no listener: say where to listen, as in --listen 127.0.0.1:8080")
-    if upstream:
+    upstreams = data.get("upstreams", {})
+    if upstream and isinstance(upstreams, dict):
         named = deep_merge(defaults.get("upstream", {}), {"endpoints": list(upstream)})
-        data["upstreams"] = {**data.get("upstreams", {}), "app": named}
+        data["upstreams"] = upstreams = {**upstreams, "app": named}
     if workers is not None:
         data["workers"] = workers
-    upstreams = data.get("upstreams", {})
     if not data.get("routes") and isinstance(upstreams, dict) and len(upstreams) == 1:
         plugins = data.get("plugins", [])
         data["routes"] = [{"name": "default", "upstream": next(iter(upstreams)), "plugins": plugins}]
@@ -111,6 +111,8 @@ def merge(site: Data, *, name: str, base: Path) -> Source:
     data["plugins"] = merge_plugins(plugins, site.get("plugins", []), f"{name}: plugins")
     routes = site.get("routes", profile.get("routes", []))
     data["routes"] = _routes(routes, data["plugins"], name) if isinstance(routes, list) else routes
+    if "defaults" in data:
+        validate(Defaults, data["defaults"], f"{f'profile {profile_name}' if profile else name}: defaults")
     _apply_defaults(data)
     return Source(data, name, str(base), profile_name, tuple(site))
 
@@ -127,8 +129,6 @@ def _routes(routes: list[Any], plugins: list[Data], name: str) -> list[Any]:
 
 def _apply_defaults(data: Data) -> None:
     defaults = data.get("defaults", {})
-    if not isinstance(defaults, dict):
-        return
     listeners, upstreams = data.get("listeners"), data.get("upstreams")
     if isinstance(listeners, list):
         data["listeners"] = [
@@ -191,7 +191,7 @@ def key_path(location: Sequence[str | int]) -> str:
     return path
 
 
-def validate(model: type[BaseModel], data: Data, where: str, base: str = "") -> BaseModel:
+def validate(model: type[BaseModel], data: object, where: str, base: str = "") -> BaseModel:
     """Validate a part that is not in the settings' own models, such as a plugin's configuration."""
     try:
         return model.model_validate(data, context={"base": base})

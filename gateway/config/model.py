@@ -338,6 +338,13 @@ class Route(Model):
         return self.name or f"{self.match.host or '*'}{self.match.path}"
 
 
+class Defaults(Model):
+    """What a profile lays under every upstream and every listener of a site."""
+
+    upstream: dict[str, Any] = {}
+    listener: dict[str, Any] = {}
+
+
 class Settings(Model):
     """A whole gateway."""
 
