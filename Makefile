@@ -44,10 +44,10 @@ clean: ## Remove .venv and every cache
 # The packages are installed as they lie here (editable), in one go and without build isolation: hatchling comes
 # first, at its pinned version, instead of anew for every package.
 $(READY): pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
+	@echo 'Preparing $(VENV): takes about a minute, once and when a dependency changes'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { $(find-python) && $$python -m venv --clear $(VENV); }
-	@echo 'Preparing $(VENV): once, and again when a dependency changes'
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation \
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt hatchling
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation \
 	  --editable '.[dev]' $(addprefix --editable ./,$(PACKAGES))
 	@touch $(READY)
 
