@@ -10,15 +10,15 @@ import asyncio
 import logging
 import os
 import socket
+from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import Any
 
-from granian import _futures
-from granian._granian import ASGIWorker
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings, HTTP2Settings
-from granian.net import SocketHolder
-from granian.server.embed import AsyncWorker, Server
+from granian.server.embed import Server
 
 from gateway.config.model import Limits, Listener
 from gateway.light import drive
@@ -26,6 +26,9 @@ from gateway.listeners.exchange import Host, serve_http
 from gateway.listeners.websocket import serve_websocket
 
 log = logging.getLogger("gateway.listeners")
+
+_core: Any = import_module("granian._granian")
+"""Granian's extension; the stubs that come with it describe an older one."""
 
 BUFFER_BYTES = 128 * 1024
 """What Granian holds of a request, and of a response beyond the piece that it is sending."""
@@ -38,12 +41,12 @@ class HttpListener:
 
     def __init__(self, settings: Listener, limits: Limits, host: Host, bound: socket.socket) -> None:
         self.settings = settings
-        self._server = _EmbeddedServer(settings, limits, host, bound)
+        self._server: Any = _EmbeddedServer(settings, limits, host, bound)  # Granian is untyped in part
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Accept connections from now on."""
-        self._task = asyncio.get_running_loop().create_task(self._server.serve(self._server.spawn))
+        self._task = asyncio.get_running_loop().create_task(self._server.serve(self._server.run_worker))
 
     def stop_accepting(self) -> None:
         """Leave new connections to the others that share the socket; those accepted go on."""
@@ -92,7 +95,7 @@ class _EmbeddedServer(Server):
         # A duplicate, because Granian closes what it is given; the supervisor keeps the original.
         self._fd = os.dup(self._bound.fileno())
         is_unix = self._bound.family == socket.AF_UNIX
-        self._shd = SocketHolder(self._fd, is_unix, self.backlog)
+        self._shd = _core.SocketHolder(self._fd, is_unix, self.backlog)
         self._ssp = None
 
     def detach(self) -> None:
@@ -110,59 +113,38 @@ class _EmbeddedServer(Server):
             os.dup2(deaf.fileno(), self._fd, inheritable=False)
         self._fd = -1
 
-    @staticmethod
-    @AsyncWorker.wrap_target
-    async def spawn(
-        worker_id: int,
-        shutdown_event: Any,
-        callback: Any,
-        sock: Any,
-        loop: asyncio.AbstractEventLoop,
-        runtime_threads: int,
-        runtime_blocking_threads: int | None,
-        blocking_threads: int,
-        blocking_threads_idle_timeout: int,
-        backpressure: int,
-        task_impl: Any,
-        http_mode: Any,
-        http1_settings: Any,
-        http2_settings: Any,
-        websockets: bool,
-        static_path: Any,
-        log_access_fmt: Any,
-        ssl_ctx: Any,
-        scope_opts: Any,
-    ) -> None:
+    async def run_worker(self, number: int, signal: Any, host: Any, sock: Any, *_: Any) -> None:
         """Start Granian's worker on this loop and return when it has stopped."""
-        stopped = loop.create_future()
-        shutdown_event.add_cb(lambda: loop.call_soon_threadsafe(stopped.set_result, None))
-        worker = ASGIWorker(
-            worker_id,
+        loop = asyncio.get_running_loop()
+        stopped: asyncio.Future[None] = loop.create_future()
+        signal.add_cb(lambda: loop.call_soon_threadsafe(stopped.set_result, None))
+        worker = _core.ASGIWorker(
+            number,
             sock,
             None,
-            runtime_threads,
-            runtime_blocking_threads,
-            blocking_threads,
-            blocking_threads_idle_timeout,
-            backpressure,
-            http_mode,
-            http1_settings,
-            http2_settings,
-            websockets,
-            static_path,
-            *ssl_ctx,
+            self.runtime_threads,
+            self.runtime_blocking_threads,
+            self.blocking_threads,
+            self.blocking_threads_idle_timeout,
+            self.backpressure,
+            self.http,
+            self.http1_settings,
+            self.http2_settings,
+            self.websockets,
+            self.static_path,
+            *self.ssl_ctx,
             (None, None),
         )
-        start = worker.serve_async_uds if sock[1].is_uds() else worker.serve_async
-        enter, leave = partial(asyncio.tasks._enter_task, loop), partial(asyncio.tasks._leave_task, loop)
-        start(_Scheduler(loop, callback, None, enter, leave), loop, shutdown_event)
+        enter, leave = partial(_enter_task, loop), partial(_leave_task, loop)
+        serve = worker.serve_async_uds if sock[1].is_uds() else worker.serve_async
+        serve(_Scheduler(loop, host, None, enter, leave), loop, signal)
         await stopped
 
 
-class _Scheduler(_futures._BaseCBScheduler):
+class _Scheduler(_core.CallbackScheduler):  # type: ignore[misc]  # a class of the Rust extension
     """Receives each request on Granian's thread and begins its exchange on the loop."""
 
-    __slots__ = ()
+    _schedule_fn: Callable[[Any], None]
 
     def __init__(self, loop: asyncio.AbstractEventLoop, host: Host, task: None, enter: Any, leave: Any) -> None:
         super().__init__()
