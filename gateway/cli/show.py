@@ -21,6 +21,7 @@ from gateway.config.loader import Source, installed_profiles, read_profile
 from gateway.config.model import PluginUse, Settings
 from gateway.errors import ConfigurationError
 from gateway.hooks import HOOK_NAMES, REVERSED_HOOKS
+from gateway.listeners.tls import check_certificate
 from gateway.registry import Registry, configured, find_plugin, installed_plugins
 
 SHOWN_HOOKS = (
@@ -38,6 +39,8 @@ def console() -> Console:
 def checked(source: Source) -> None:
     """Build everything, as a worker would, and print what came out."""
     app = App(source)
+    for listener in app.settings.listeners:
+        check_certificate(listener)
     out = console()
     effective = app.settings.model_dump(mode="json", exclude={"plugins", "routes"}, exclude_none=True)
     out.print("[bold]Configuration[/] (profile, site and defaults together)")

@@ -81,6 +81,9 @@ async def serve_http(host: Host, watcher: Any) -> None:
     except GatewayError as error:
         exchange.error = exchange.error or error
         watcher.err(AbortedResponse(str(error)))
+    except asyncio.CancelledError:
+        watcher.err(AbortedResponse("cut at the deadline of a drain"))
+        raise
     except BaseException as error:
         log.exception("request %s failed while its response was sent", exchange.id)
         watcher.err(AbortedResponse(repr(error)))

@@ -112,6 +112,7 @@ class _EmbeddedServer(Server):
             deaf.setblocking(False)
             os.dup2(deaf.fileno(), self._fd, inheritable=False)
         self._fd = -1
+        self._bound.close()
 
     async def run_worker(self, number: int, signal: Any, host: Any, sock: Any, *_: Any) -> None:
         """Start Granian's worker on this loop and return when it has stopped."""

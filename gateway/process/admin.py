@@ -55,7 +55,7 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
         await writer.drain()
         writer.close()
 
-    path.unlink(missing_ok=True)
+    _remove(path)
     mask = os.umask(0o177)
     try:
         return await asyncio.start_unix_server(converse, str(path))
@@ -63,6 +63,11 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
         raise ConfigurationError(f"admin_socket {path}: {error.strerror}") from None
     finally:
         os.umask(mask)
+
+
+def _remove(path: Path) -> None:
+    """Take away what an earlier gateway left behind."""
+    path.unlink(missing_ok=True)
 
 
 def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:

@@ -45,7 +45,9 @@ class Link:
             while line := await self._reader.readline():
                 topic, message = orjson.loads(line)
                 yield topic, message
-        except (ConnectionError, ValueError) as error:
+        except ConnectionError:
+            pass  # killed, or gone without reading everything: an end like any other
+        except ValueError as error:
             log.error("the bus broke: %s", error)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from gateway.config.loader import Source
 from gateway.config.model import Listener, Settings
 from gateway.errors import ConfigurationError
+from gateway.listeners.tls import check_certificate
 from gateway.process import admin, sockets
 from gateway.process.member import Member
 
@@ -63,12 +64,12 @@ class Supervisor:
             server.close()
             path.unlink(missing_ok=True)
             await self._drain_all()
-            self._close_sockets()
 
     # -- start -------------------------------------------------------------------------------------------------
 
     def _bind(self, listeners: tuple[Listener, ...]) -> None:
         for listener in listeners:
+            check_certificate(listener)
             key = str(listener.bind)
             if key not in self._sockets:
                 self._sockets[key] = sockets.bind(listener)
@@ -228,6 +229,7 @@ class Supervisor:
 
     async def _drain_all(self) -> None:
         self._stop.set()
+        self._close_sockets()
         members = [*self._members, *self._leaving]
         for member in members:
             member.drain()
@@ -246,6 +248,7 @@ class Supervisor:
             member.kill()
 
     def _close_sockets(self) -> None:
+        """Nobody is let in any more; the workers still hold their own descriptors until they drain."""
         for key, bound in self._sockets.items():
             bound.close()
             if key.startswith("unix:"):

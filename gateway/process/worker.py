@@ -149,7 +149,7 @@ class Worker:
 
 async def _retire(app: App) -> None:
     """Shut an App down when its last exchange has ended."""
-    while app.in_flight:
+    while app.in_flight:  # noqa: ASYNC110  # a reload is rare, an event on every exchange would not be
         await asyncio.sleep(0.1)
     await app.shutdown()
 
