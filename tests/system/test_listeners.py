@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,14 @@ def everywhere(module_gateway, shared_origin, certificate: Certificate, socket_p
             {"bind": "[::1]:0"},
             {"bind": f"unix:{socket_path}"},
             {"bind": "127.0.0.3:0", "tls": {**tls, "min_version": "1.3"}},
-            {"bind": "127.0.0.4:0", "tls": tls, "http": "1"},
+            {"bind": "127.0.0.4:0", "tls": tls, "http": "1", "header_timeout": "1s"},
+            {"bind": "127.0.0.5:0", "tls": tls, "header_timeout": "1s"},
         ],
+        limits={"max_body": "8MiB"},
     )
 
 
-PLAIN, TLS, SIX, TLS13, TLS_HTTP1 = range(5)  # positions among the TCP listeners
+PLAIN, TLS, SIX, TLS13, TLS_HTTP1, TLS_QUICK = range(6)  # positions among the TCP listeners
 
 
 @pytest.mark.parametrize("listener", [PLAIN, SIX])
@@ -119,6 +122,18 @@ def test_plain_text_to_a_tls_listener_harms_nobody(everywhere, app):
     assert everywhere.get().body == b"ok"
 
 
+@pytest.mark.parametrize("listener", [TLS_HTTP1, TLS_QUICK])
+@pytest.mark.parametrize(
+    "start", [None, b"", b"GET / HTTP/1.1\r\nHost: a\r\nX-"], ids=["no-hello", "silent", "half"]
+)
+def test_a_tls_connection_that_asks_nothing_is_closed(everywhere, certificate, listener, start):
+    context = certificate.client_context() if start is not None else None
+    with everywhere.connect(listener, tls=context, server_name="localhost", timeout=4) as client:
+        if start:
+            client.send(start)
+        client.read_until_closed()
+
+
 def curl(everywhere: GatewayProcess, certificate: Certificate, *arguments: str) -> tuple[str, bytes]:
     """Version of HTTP and body of what curl got from the TLS listener."""
     url = f"https://localhost:{everywhere.listening[TLS].port}"
@@ -181,6 +196,35 @@ def test_an_upstream_that_dies_resets_the_http_2_stream(everywhere, app, certifi
     app.answer(die)
     message, _ = curl(everywhere, certificate, "URL/")
     assert "curl: (" in message
+
+
+def test_http_2_has_the_same_limit_of_a_body(everywhere, app, tmp_path):
+    (tmp_path / "large").write_bytes(bytes((8 << 20) + 1))
+    url = f"https://{everywhere.listening[TLS].host}:{everywhere.listening[TLS].port}/"
+    command = [require_program("nghttp"), "--null-out", "--verbose", "--data", str(tmp_path / "large"), url]
+    frames = subprocess.run(command, capture_output=True, check=True).stdout
+    assert b":status: 413" in frames
+    assert b"(error_code=NO_ERROR" in frames  # RFC 9113 8.1: a whole response before the whole request
+    assert app.requests == []
+
+
+def test_http_2_has_the_same_limits_of_a_head(everywhere, app, certificate):
+    assert curl(everywhere, certificate, "URL/" + "x" * 20_000)[0] == "2 414"
+    assert curl(everywhere, certificate, "--request", "TRACE", "URL/")[0] == "2 405"
+    assert app.requests == []
+
+
+def test_an_http_2_client_that_leaves_cancels_the_attempt(everywhere, app, certificate):
+    left: list[float] = []
+    app.answer(lambda connection, request: left.append(connection.wait_closed()))
+    port, host = everywhere.listening[TLS].port, everywhere.listening[TLS].host
+    command = [require_program("curl"), "--silent", "--http2", "--insecure", "--noproxy", "*"]
+    with subprocess.Popen([*command, f"https://{host}:{port}/"]) as client:
+        app.wait_for_requests(1)
+        client.kill()
+    went = time.monotonic()
+    wait_until(lambda: left, message="the upstream connection stayed open")
+    assert left[0] - went < 1
 
 
 @pytest.fixture(scope="module")
