@@ -77,7 +77,7 @@ def _apply(merged: list[Data], entry: Data) -> None:
         if key in entry:
             if not isinstance(entry[key], str):
                 raise ConfigurationError(
-                    f"{entry['where']}: {key}: expected the name of a plugin, not {entry[key]!r}"
+                    f"{entry['where']}: {key}: expected a plugin's name, not {entry[key]!r}"
                 )
             if entry[key] not in names:
                 raise ConfigurationError(

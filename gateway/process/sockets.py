@@ -10,6 +10,8 @@ import os
 import resource
 import socket
 import stat
+from collections import Counter
+from collections.abc import Iterable
 
 from gateway.config.model import Address, Listener
 from gateway.errors import ConfigurationError
@@ -37,6 +39,20 @@ def bind(listener: Listener) -> socket.socket:
         raise ConfigurationError(f"listener {listener.label}: {_explain(error)}") from None
     bound.setblocking(False)
     return bound
+
+
+def named(listeners: Iterable[Listener]) -> list[tuple[str, Listener]]:
+    """Each listener with a key that stays the same over reloads: its address, numbered where it repeats.
+
+    Only addresses with port 0 can repeat and be bound.
+    """
+    seen: Counter[str] = Counter()
+    keyed = []
+    for listener in listeners:
+        address = str(listener.bind)
+        keyed.append((f"{address}#{seen[address]}" if seen[address] else address, listener))
+        seen[address] += 1
+    return keyed
 
 
 def _bind_unix(listener: Listener) -> socket.socket:

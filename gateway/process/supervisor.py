@@ -68,9 +68,8 @@ class Supervisor:
     # -- start -------------------------------------------------------------------------------------------------
 
     def _bind(self, listeners: tuple[Listener, ...]) -> None:
-        for listener in listeners:
+        for key, listener in sockets.named(listeners):
             check_certificate(listener)
-            key = str(listener.bind)
             if key not in self._sockets:
                 self._sockets[key] = sockets.bind(listener)
 
@@ -82,15 +81,15 @@ class Supervisor:
 
     def _member(self, index: int) -> Member:
         settings = self._settings
-        bound = [self._sockets[str(listener.bind)] for listener in settings.listeners]
+        bound = [self._sockets[key] for key, _ in sockets.named(settings.listeners)]
         most = sockets.connections_within(self._limit, len(bound))
         return Member(index, asdict(self._source), bound, most, self._relay)
 
     def _announce(self) -> None:
         settings = self._settings
         most = sockets.connections_within(self._limit, len(settings.listeners))
-        for listener in settings.listeners:
-            say(f"listening on {sockets.bound_url(listener, self._sockets[str(listener.bind)])}")
+        for key, listener in sockets.named(settings.listeners):
+            say(f"listening on {sockets.bound_url(listener, self._sockets[key])}")
             if listener.max_connections > most:
                 say(
                     f"listener {listener.label}: max_connections is held at {most},"
@@ -221,7 +220,7 @@ class Supervisor:
         loop.call_later(self._settings.drain_timeout + KILL_AFTER_SECONDS, member.kill)
 
     def _close_unused(self) -> None:
-        used = {str(listener.bind) for listener in self._settings.listeners}
+        used = {key for key, _ in sockets.named(self._settings.listeners)}
         for key in set(self._sockets) - used:
             self._sockets.pop(key).close()
 
@@ -274,8 +273,8 @@ class Supervisor:
             "workers": [{"index": member.index, "pid": member.pid, "age": member.age} for member in self._members],
             "draining": [member.pid for member in self._leaving],
             "listeners": [
-                sockets.bound_url(listener, self._sockets[str(listener.bind)])
-                for listener in self._settings.listeners
+                sockets.bound_url(listener, self._sockets[key])
+                for key, listener in sockets.named(self._settings.listeners)
             ],
         }
 

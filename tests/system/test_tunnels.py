@@ -278,7 +278,6 @@ def test_a_silent_tunnel_is_closed_on_both_sides(recorded, endpoint):
     assert behind.closes == [Close(1001, "idle")]
 
 
-@pytest.mark.xfail(strict=True, reason="a draining worker does not call Host.end_tunnels yet")
 def test_a_draining_worker_closes_its_tunnels_at_the_deadline(recorded, endpoint):
     behind = endpoint()
     relay = recorded(behind.url, drain_timeout="2s")
