@@ -1,8 +1,8 @@
 """The README holds: every command and snippet in it is run, every name in its tables exists.
 
-Ports and addresses of the examples are replaced by free ones where something is started, `/etc/gateway`
-and the like by a folder of the test; `gateway check` reads each site file as it stands. Of the output that
-an example shows, every line must come, whatever its numbers.
+`/etc/gateway` and the like are a folder of the test, and where something is started, ports and endpoints are
+ones of ours; `gateway check` reads the listeners and endpoints as they stand. Of the output that an example
+shows, every line must come, whatever its numbers.
 """
 
 from __future__ import annotations
@@ -68,11 +68,16 @@ class Reader:
         self._log = directory / "stderr.log"
 
     def lay_out(self, block: Block) -> None:
-        """Write the files that the block stands on: the local plugins and the site file."""
+        """Write the files that the block stands on: local plugins, the site file, its certificate."""
         for each in BLOCKS:
             if each.language == "python" and each.line <= block.line:
                 (self.directory / file_name(each)).write_text(each.text)
-        (self.directory / "site.toml").write_text(site_of(block))
+        site = FOLDERS.sub(f"{self.directory}/", site_of(block))
+        (self.directory / "site.toml").write_text(site)
+        if "cert.pem" in site:
+            issued = self._authority.issue("localhost")
+            (self.directory / "cert.pem").write_bytes(issued.cert.read_bytes())
+            (self.directory / "key.pem").write_bytes(issued.key.read_bytes())
 
     def type_in(self, command: str) -> str:
         """Run one command of a console block; what it said."""
@@ -120,10 +125,6 @@ class Reader:
         self.stop()
         site = self.directory / "site.toml"
         site.write_text(self.here(site.read_text()))
-        if "cert.pem" in site.read_text():
-            issued = self._authority.issue("localhost")
-            (self.directory / "cert.pem").write_bytes(issued.cert.read_bytes())
-            (self.directory / "key.pem").write_bytes(issued.key.read_bytes())
         arguments = [self.here(word) for word in arguments]
         for place, word in enumerate(arguments):
             if word == "--listen":
