@@ -301,6 +301,16 @@ def test_an_http_1_0_client_never_gets_an_interim_response(site, app, interim):
     assert (response.status, response.body, response.interim) == (200, b"ok", [])
 
 
+@pytest.mark.parametrize("field", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+def test_an_interim_response_that_announces_a_body_is_swallowed_or_refused(site, app, field):
+    """RFC 9110 8.6 forbids the field, RFC 9112 6.3 ignores it; what follows is no body in either case."""
+    workers = site.workers
+    app.answer(b"HTTP/1.1 199 Odd\r\n" + field + b"\r\n\r\n" + reply(b"final"))
+    response = site.get()
+    assert response.status == 502 or (response.status, response.body) == (200, b"final")
+    assert site.workers == workers
+
+
 @pytest.mark.parametrize("rest", [b"", b"x" * 10])
 def test_an_early_response_is_delivered_and_its_connection_not_used_again(site, app, rest):
     def refuse(connection: OriginConnection, request: SeenRequest) -> None:
