@@ -18,7 +18,7 @@ from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
 from gateway.forward import SERVER, forward
 from gateway.model import Exchange, Request, Response
-from gateway.pipeline import Pipeline, order_hooks, run, wrap
+from gateway.pipeline import Pipeline, order_hooks, run, run_now, wrap
 from gateway.registry import PluginLoader
 from gateway.routing import Route, Router
 from gateway.upstream.balancer import Balancer, First
@@ -115,9 +115,10 @@ class App:
         try:
             route = self._admit(exchange)
             pipeline = route.pipeline
+            is_plain = pipeline.is_synchronous
             response, limit = None, len(pipeline.plugins)
             if pipeline.on_request:
-                response, limit = await pipeline.ask(exchange)
+                response, limit = pipeline.ask_now(exchange) if is_plain else await pipeline.ask(exchange)
                 if response is not None:
                     response.headers.set_default(*SERVER)
             if response is None:
@@ -125,7 +126,10 @@ class App:
                 if pipeline.on_upstream_response:
                     await run(pipeline.on_upstream_response, exchange, response, "on_upstream_response", limit)
             if pipeline.on_response:
-                await run(pipeline.on_response, exchange, response, "on_response", limit)
+                if is_plain:
+                    run_now(pipeline.on_response, exchange, response, "on_response", limit)
+                else:
+                    await run(pipeline.on_response, exchange, response, "on_response", limit)
             if pipeline.wrap_response_body:
                 wrap_body(exchange, pipeline, response, limit)
         except GatewayError as error:

@@ -114,7 +114,7 @@ Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
 def nearest(word: str, known: Iterable[str]) -> str:
     """A suggestion to append to a message: `; did you mean 'x'?`, or what is known, or nothing."""
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.7)
     if close:
         return f"; did you mean {close[0]!r}?"
     return f" (known: {', '.join(names)})" if names else ""

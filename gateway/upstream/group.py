@@ -69,9 +69,12 @@ class Upstream:
 
     def nobody(self) -> NoEndpoint:
         """The error that says who is not available, and why."""
-        states = [endpoint.state.value for endpoint in self.endpoints]
-        counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-        return NoEndpoint(f"upstream {self.name!r}: no endpoint available ({len(states)} known: {counts})")
+        known = f"{len(self.endpoints)} known: {self._counts()}"
+        return NoEndpoint(f"upstream {self.name!r}: no endpoint available ({known})")
+
+    def _counts(self) -> str:
+        states = [endpoint.state for endpoint in self.endpoints]
+        return ", ".join(f"{states.count(state)} {state.value}" for state in EndpointState if state in states)
 
     def close(self) -> None:
         """Close what is idle, and let what is busy end."""
@@ -79,7 +82,5 @@ class Upstream:
             endpoint.pool.close()
 
     def __repr__(self) -> str:
-        states = [endpoint.state.value for endpoint in self.endpoints]
-        counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
         in_flight = sum(endpoint.in_flight for endpoint in self.endpoints)
-        return f"<Upstream {self.name}: {counts}, {in_flight} in flight>"
+        return f"<Upstream {self.name}: {self._counts()}, {in_flight} in flight>"
