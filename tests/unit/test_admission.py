@@ -29,7 +29,8 @@ class TestHosts:
     @pytest.mark.parametrize(
         "value",
         [
-            b"example.com", b"example.com:8080", b"EXAMPLE.com:", b"localhost", b"127.0.0.1:1", b"[::1]", b"[::1]:443",
+            b"example.com", b"example.com:8080", b"EXAMPLE.com:", b"localhost", b"127.0.0.1:1", b"[::1]",
+            b"[::1]:443",
             b"a_b.example", b"xn--caf-dma.example", b"a.:65535", b"a~b!c$",
         ],
     )  # fmt: skip
@@ -40,7 +41,8 @@ class TestHosts:
         "value",
         [
             b"", b":80", b"a b", b"a/b", b"a@b", b"a#b", b"a\\b", b"a\tb", b"a\x00b", b"a\x7f", b"caf\xe9", b"a:b",
-            b"a:80:80", b"a:-1", b"a:65536", b"a:999999", b"[::1", b"::1]", b"[]", b"[::1]x", b"[x]", b"a?b", b"a,b c",
+            b"a:80:80", b"a:-1", b"a:65536", b"a:999999", b"[::1", b"::1]", b"[]", b"[::1]x", b"[x]", b"a?b",
+            b"a,b c",
             b"\"a\"", b"<a>", b"a\n", b"a:80\n", b" a", b"a ",
         ],
     )  # fmt: skip

@@ -102,7 +102,9 @@ def log_of(app: App) -> list[str]:
     return next(iter(app.plugins))[1].on_request.__globals__["LOG"]
 
 
-async def respond(app: App, ask=upstream, target: str = "/", host: str = "example.com") -> tuple[Exchange, Response]:
+async def respond(
+    app: App, ask=upstream, target: str = "/", host: str = "example.com"
+) -> tuple[Exchange, Response]:
     exchange = Exchange(app, Request("GET", target, {"host": host}))
     return exchange, await app.respond(exchange, ask)
 

@@ -171,7 +171,9 @@ class TestChecks:
         class Mine:
             def on_request(self, exchange): ...
 
-        assert refused(Mine) == "plugin 'mine': on_request has a hook's name but no @hookimpl; put @hookimpl above it"
+        assert (
+            refused(Mine) == "plugin 'mine': on_request has a hook's name but no @hookimpl; put @hookimpl above it"
+        )
 
     def test_an_inherited_hook_is_checked_too(self):
         class Parent:
@@ -228,13 +230,15 @@ class TestStrategies:
     def test_an_unknown_strategy_is_named_with_the_nearest(self):
         registry = Registry()
         registry.add_balancer("round-robin", Plain)
-        with pytest.raises(ConfigurationError, match="balancer 'round-robbin' is not loaded; did you mean 'round-robin'"):
+        with pytest.raises(
+            ConfigurationError, match="balancer 'round-robbin' is not loaded; did you mean 'round-robin'"
+        ):
             registry.build("balancer", Choice(use="round-robbin"), "w")
 
     def test_an_unknown_setting_of_a_strategy_is_named(self):
         registry = Registry()
         registry.add_balancer("hash", Strategy)
-        with pytest.raises(ConfigurationError, match="w: unknown key 'kee'; did you mean 'key'?"):
+        with pytest.raises(ConfigurationError, match=r"w: unknown key 'kee'; did you mean 'key'\?"):
             registry.build("balancer", Choice(use="hash", kee="x"), "w")
 
     def test_a_name_belongs_to_one_plugin_of_its_kind(self):
@@ -249,7 +253,9 @@ class TestStrategies:
         registry = Registry()
         registry.add("cache", "memory", Strategy)
         registry.collect(One(), "one")
-        with pytest.raises(ConfigurationError, match="store 'memory' is claimed by plugin 'one' and by plugin 'two'"):
+        with pytest.raises(
+            ConfigurationError, match="store 'memory' is claimed by plugin 'one' and by plugin 'two'"
+        ):
             registry.collect(Two(), "two")
 
     def test_the_same_strategy_may_be_registered_again(self):

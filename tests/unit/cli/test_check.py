@@ -130,11 +130,11 @@ class TestSites:
             ("limits = { max_bdy = 1 }", "site.toml: limits: unknown key 'max_bdy'; did you mean 'max_body'?"),
             (
                 'limits = { max_body = "16 parsecs" }',
-                "site.toml: limits.max_body: expected a size such as \"16MiB\" or \"64KiB\", not '16 parsecs'",
+                'site.toml: limits.max_body: expected a size such as "16MiB" or "64KiB", not \'16 parsecs\'',
             ),
             (
                 'drain_timeout = "soon"',
-                "site.toml: drain_timeout: expected a duration such as \"5s\", \"250ms\" or \"10m\", not 'soon'",
+                'site.toml: drain_timeout: expected a duration such as "5s", "250ms" or "10m", not \'soon\'',
             ),
             ("drain_timeout = -1", "site.toml: drain_timeout: must not be negative"),
             ('plugins = "headers"', "site.toml: plugins: expected a list or a table of plugins, not 'headers'"),

@@ -94,7 +94,9 @@ class TestOptions:
 
     def test_options_of_the_command_line_win(self, site):
         path = str(site(MINIMAL + "workers = 3"))
-        settings = load(path, listen=["127.0.0.1:1", "[::1]:2"], upstream=["http://a", "http://b"], workers=2).settings()
+        settings = load(
+            path, listen=["127.0.0.1:1", "[::1]:2"], upstream=["http://a", "http://b"], workers=2
+        ).settings()
         assert [str(listener.bind) for listener in settings.listeners] == ["127.0.0.1:1", "[::1]:2"]
         assert [endpoint.url for endpoint in settings.upstreams["app"].endpoints] == ["http://a", "http://b"]
         assert settings.workers == 2
@@ -137,7 +139,9 @@ class TestProfiles:
 
     def test_a_profile_that_is_not_installed_is_named_with_the_nearest(self, monkeypatch):
         monkeypatch.setattr(loader, "installed_profiles", lambda: {"l7-balancer": None})
-        with pytest.raises(ConfigurationError, match="profile 'l7-balancr' is not installed; did you mean 'l7-balancer'"):
+        with pytest.raises(
+            ConfigurationError, match="profile 'l7-balancr' is not installed; did you mean 'l7-balancer'"
+        ):
             read_profile("l7-balancr", Path())
 
     @pytest.mark.parametrize("value", [5, ["a"], {}])
@@ -163,7 +167,9 @@ class TestErrors:
     def test_a_key_path_is_written_as_in_the_file(self, location, path):
         assert key_path(location) == path
 
-    @pytest.mark.parametrize("key", ["listeners", "upstreams", "routes", "plugins", "defaults", "limits", "profile"])
+    @pytest.mark.parametrize(
+        "key", ["listeners", "upstreams", "routes", "plugins", "defaults", "limits", "profile"]
+    )
     @pytest.mark.parametrize("value", [5, "x", True, [5], ["x"], {"x": 5}, {"x": {}}])
     def test_a_value_of_the_wrong_kind_is_a_configuration_error(self, key, value, site, tmp_path):
         path = tmp_path / "site.toml"
@@ -183,19 +189,18 @@ def toml(value: object) -> str:
 
 
 def settles(path: Path, options: dict[str, object]) -> Source | None:
-    """Load: settings come out, or a ConfigurationError that names a file."""
+    """Load: settings come out, or a ConfigurationError; anything else is a traceback."""
     try:
         source = load(str(path), **options)
         source.settings()
-    except ConfigurationError as error:
-        assert str(error)
+    except ConfigurationError:
         return None
     return source
 
 
 KEYS = st.sampled_from(
-    ["profile", "plugins", "listeners", "upstreams", "routes", "defaults", "limits", "bind", "endpoints", "use", "name",
-     "listener", "upstream", "before", "config", "where", "match", "path", "host", "url", "weight", "tls", "pool"]
+    ["profile", "plugins", "listeners", "upstreams", "routes", "defaults", "limits", "bind", "endpoints", "use",
+     "name",     "listener", "upstream", "before", "config", "where", "match", "path", "host", "url", "weight", "tls", "pool"]
 )  # fmt: skip
 LEAVES = st.sampled_from([0, 1, -1, 1.5, True, "", "x", "./absent.toml", ":0", "http://a", "-x", "5s"])
 VALUES = st.recursive(

@@ -45,7 +45,7 @@ class TestBinds:
                     "1.2.3.4:-1", "[::1]", "unix:", "127.0.0.1:8_0", "127.0.0.1:+80", "300.0.0.1:80", "[[::1]]:80"],
     )  # fmt: skip
     def test_what_is_no_address_is_refused(self, written):
-        with pytest.raises(ValueError, match="expected|unix"):
+        with pytest.raises(ValueError, match=r"expected|unix"):
             parse_bind(written)
 
     @given(st.ip_addresses(), st.integers(0, 65535))
@@ -176,7 +176,11 @@ class TestListeners:
             ({"bind": "127.0.0.1:80"}, "1", "http://127.0.0.1:80"),
             ({"bind": "[::1]:80", "http": "2"}, "2", "http://[::1]:80"),
             ({"bind": "127.0.0.1:443", "tls": {"cert": "c", "key": "k"}}, "auto", "https://127.0.0.1:443"),
-            ({"bind": "127.0.0.1:443", "http": "1", "tls": {"cert": "c", "key": "k"}}, "1", "https://127.0.0.1:443"),
+            (
+                {"bind": "127.0.0.1:443", "http": "1", "tls": {"cert": "c", "key": "k"}},
+                "1",
+                "https://127.0.0.1:443",
+            ),
         ],
     )
     def test_plaintext_speaks_http_1_and_tls_both_unless_told_otherwise(self, settings, mode, url):

@@ -97,7 +97,9 @@ class TestMistakes:
 
     @pytest.mark.parametrize("value", [5, "yes", []])
     def test_a_value_of_a_table_that_says_nothing_is_refused(self, value):
-        assert refused([], {"a": value}).startswith("site.toml: plugins.a: expected a table of settings, true or false")
+        assert refused([], {"a": value}).startswith(
+            "site.toml: plugins.a: expected a table of settings, true or false"
+        )
 
     def test_dropping_what_is_not_there_suggests_what_is(self):
         assert refused(["headers"], ["-header"]) == (

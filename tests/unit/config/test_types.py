@@ -31,13 +31,16 @@ class TestDurations:
         assert duration(written) == pytest.approx(seconds)
 
     @pytest.mark.parametrize(
-        "written", ["", "s", "5", "5 parsecs", "-5s", "5S", "1e3s", ".5s", "5.s", "5s5s", "five", "5,5s", "5µs", [], {}]
+        "written",
+        ["", "s", "5", "5 parsecs", "-5s", "5S", "1e3s", ".5s", "5.s", "5s5s", "five", "5,5s", "5µs", [], {}],
     )
     def test_what_is_no_duration_is_refused(self, written):
         with pytest.raises(ValidationError):
             duration(written)
 
-    @pytest.mark.parametrize("written", [float("inf"), float("-inf"), float("nan"), -1, -0.5, True, "1" * 400 + "s"])
+    @pytest.mark.parametrize(
+        "written", [float("inf"), float("-inf"), float("nan"), -1, -0.5, True, "1" * 400 + "s"]
+    )
     def test_a_duration_is_finite_and_not_negative(self, written):
         with pytest.raises(ValidationError):
             duration(written)
@@ -49,21 +52,48 @@ class TestDurations:
     @given(st.text(max_size=8))
     def test_any_text_is_a_duration_or_a_value_error(self, text):
         try:
-            assert float(parse_duration(text)) >= 0
-        except ValueError as error:
-            assert "expected a duration" in str(error)
+            seconds = parse_duration(text)
+        except ValueError:
+            return
+        assert isinstance(seconds, float)
+        assert seconds >= 0
 
 
 class TestSizes:
     @pytest.mark.parametrize(
         ("written", "count"),
-        [("16MiB", 16 * 2**20), ("64kB", 64000), ("1GiB", 2**30), ("1.5KiB", 1536), ("0B", 0), (7, 7), ("2 MB", 2 * 10**6)],
+        [
+            ("16MiB", 16 * 2**20),
+            ("64kB", 64000),
+            ("1GiB", 2**30),
+            ("1.5KiB", 1536),
+            ("0B", 0),
+            (7, 7),
+            ("2 MB", 2 * 10**6),
+        ],
     )
     def test_a_size_is_bytes(self, written, count):
         assert size(written) == count
 
     @pytest.mark.parametrize(
-        "written", ["", "5", "5b", "5K", "5KB", "5kb", "-1B", "1e3B", "many", 1.5, -1, float("inf"), True, [], "9" * 400 + "B"]
+        "written",
+        [
+            "",
+            "5",
+            "5b",
+            "5K",
+            "5KB",
+            "5kb",
+            "-1B",
+            "1e3B",
+            "many",
+            1.5,
+            -1,
+            float("inf"),
+            True,
+            [],
+            "9" * 400 + "B",
+        ],
     )
     def test_what_is_no_size_is_refused(self, written):
         with pytest.raises(ValidationError):
@@ -104,7 +134,10 @@ class TestSecrets:
 
     def test_the_file_of_a_secret_is_looked_for_beside_the_site_file(self, tmp_path):
         (tmp_path / "key").write_text("s3cr3t")
-        assert validate(Signed, {"key": {"file": "key"}}, "site.toml", str(tmp_path)).key.get_secret_value() == "s3cr3t"
+        assert (
+            validate(Signed, {"key": {"file": "key"}}, "site.toml", str(tmp_path)).key.get_secret_value()
+            == "s3cr3t"
+        )
 
     def test_a_secret_shows_itself_nowhere(self):
         config = Signed(key="s3cr3t")

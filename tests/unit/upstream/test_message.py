@@ -1,0 +1,133 @@
+"""What crosses this hop: fields that end here, fields that we write, and the bytes of a request head."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import Headers, Request
+from gateway.upstream.message import HOP_BY_HOP, incoming_headers, outgoing_headers, request_head
+
+OURS = {b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+TOKENS = st.sampled_from(
+    ["x-a", "x-b", "accept", "cookie", "connection", "keep-alive", "te", "upgrade", "transfer-encoding", "trailer",
+     "proxy-authorization", "content-length", "x-forwarded-for", "x-real-ip", "forwarded", "expect", "host"]
+)  # fmt: skip
+FIELDS = st.lists(st.tuples(TOKENS, st.sampled_from(["1", "close", "x-a", "X-B, te", "upgrade", ""])), max_size=8)
+
+
+def sent(fields: list[tuple[str, str]], *, trusted: bool = False, host: bytes | None = None, scheme: str = "http"):
+    """The fields that an endpoint gets, those of forwarding apart."""
+    request = Request("GET", "/", [("host", "example.com"), *fields], scheme=scheme, client="192.0.2.7")
+    return Headers.adopt(outgoing_headers(request, host, trusted))
+
+
+def passed(*fields: tuple[str, str]) -> list[tuple[bytes, bytes]]:
+    """The fields of a request that are not ours."""
+    return [field for field in sent(list(fields)) if field[0] not in OURS]
+
+
+class TestRequests:
+    def test_fields_pass_in_order_with_their_repeats_and_bytes(self):
+        assert passed(("x-b", "2"), ("x-a", "caf\xe9"), ("x-b", "3")) == [
+            (b"x-b", b"2"), (b"x-a", b"caf\xe9"), (b"x-b", b"3"),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("name", sorted(name.decode() for name in HOP_BY_HOP))
+    def test_fields_of_this_hop_end_here(self, name):
+        assert passed((name, "x"), ("x-a", "1")) == [(b"x-a", b"1")]
+
+    def test_fields_that_connection_names_end_here(self):
+        assert passed(("connection", "X-A, close"), ("x-a", "1"), ("x-b", "2")) == [(b"x-b", b"2")]
+
+    def test_a_repeated_connection_names_them_all(self):
+        assert passed(("connection", "x-a"), ("connection", " X-B "), ("x-a", "1"), ("x-b", "2"), ("x-c", "3")) == [
+            (b"x-c", b"3")
+        ]
+
+    @pytest.mark.parametrize("name", ["cookie", "authorization", "content-type", "date"])
+    def test_connection_cannot_take_away_what_carries_meaning(self, name):
+        assert passed(("connection", name), (name, "1")) == [(name.encode(), b"1")]
+
+    def test_connection_cannot_take_away_the_host(self):
+        assert sent([("connection", "host, content-length")]).get("host") == b"example.com"
+
+    @pytest.mark.parametrize("name", ["content-length", "transfer-encoding", "expect", "http2-settings"])
+    def test_framing_and_what_is_answered_here_are_not_copied(self, name):
+        assert passed((name, "5")) == []
+
+    def test_the_host_is_kept_or_replaced_and_stands_once(self):
+        assert sent([]).get_all("host") == [b"example.com"]
+        assert sent([], host=b"app:80").get_all("host") == [b"app:80"]
+
+    def test_the_request_itself_stays_as_it_is(self):
+        request = Request("GET", "/", [("host", "a"), ("connection", "x-a"), ("x-a", "1")])
+        before = list(request.headers)
+        outgoing_headers(request, b"b", False)
+        assert list(request.headers) == before
+
+    @given(FIELDS, st.booleans())
+    def test_whatever_comes_nothing_of_this_hop_goes_out_and_forwarding_is_there_once(self, fields, trusted):
+        headers = sent([field for field in fields if field[0] != "host"], trusted=trusted)
+        names = [name for name, _ in headers]
+        assert not set(names) & HOP_BY_HOP
+        assert not set(names) & {b"content-length", b"expect"}
+        assert all(names.count(name) == 1 for name in OURS)
+
+
+class TestForwarding:
+    def test_an_untrusted_client_is_not_believed(self):
+        said = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "evil"),
+                ("x-real-ip", "6.6.6.6"), ("forwarded", "for=6.6.6.6"), ("x-forwarded-port", "1")]  # fmt: skip
+        headers = sent(said)
+        assert headers.get_all("x-forwarded-for") == [b"192.0.2.7"]
+        assert headers.get_all("x-forwarded-proto") == [b"http"]
+        assert headers.get_all("x-forwarded-host") == [b"example.com"]
+        assert not {b"x-real-ip", b"forwarded", b"x-forwarded-port"} & {name for name, _ in headers}
+
+    def test_a_trusted_peer_is_believed_and_joins_the_chain(self):
+        said = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "public"), ("x-real-ip", "1.1.1.1")]  # fmt: skip
+        headers = sent(said, trusted=True)
+        assert headers.get_all("x-forwarded-for") == [b"1.1.1.1, 2.2.2.2, 192.0.2.7"]
+        assert headers.get_all("x-forwarded-proto") == [b"https"]
+        assert headers.get_all("x-forwarded-host") == [b"public"]
+        assert headers.get_all("x-real-ip") == [b"1.1.1.1"]
+
+    def test_a_trusted_peer_that_says_nothing_is_the_client(self):
+        headers = sent([], trusted=True)
+        assert headers.get("x-forwarded-for") == b"192.0.2.7"
+        assert headers.get("x-forwarded-host") == b"example.com"
+
+    @pytest.mark.parametrize(
+        ("scheme", "proto"), [("http", b"http"), ("https", b"https"), ("ws", b"http"), ("wss", b"https")]
+    )
+    def test_the_scheme_is_the_clients(self, scheme, proto):
+        assert sent([], scheme=scheme).get("x-forwarded-proto") == proto
+
+    def test_the_hosts_of_client_and_endpoint_may_differ(self):
+        assert sent([], host=b"app:80").get("x-forwarded-host") == b"example.com"
+
+
+class TestHeads:
+    def test_a_head_on_the_wire(self):
+        fields = [(b"host", b"a"), (b"x-a", b"caf\xe9")]
+        assert request_head("GET", b"/a%2Fb", b"", fields, b"") == (
+            b"GET /a%2Fb HTTP/1.1\r\nhost: a\r\nx-a: caf\xe9\r\n\r\n"
+        )
+
+    def test_a_head_with_query_and_framing(self):
+        assert request_head("POST", b"/", b"x=1", [(b"host", b"a")], b"content-length: 5\r\n") == (
+            b"POST /?x=1 HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n"
+        )
+
+
+class TestResponses:
+    @pytest.mark.parametrize("name", [*sorted(HOP_BY_HOP), b"content-length"])
+    def test_fields_of_this_hop_and_framing_end_here(self, name):
+        assert incoming_headers([(name, b"x"), (b"x-a", b"1")]) == [(b"x-a", b"1")]
+
+    def test_fields_that_connection_names_end_here_and_cookies_do_not(self):
+        raw = [(b"connection", b"x-a, set-cookie"), (b"x-a", b"1"), (b"set-cookie", b"a"), (b"set-cookie", b"b")]
+        assert incoming_headers(raw) == [(b"set-cookie", b"a"), (b"set-cookie", b"b")]
