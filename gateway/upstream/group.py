@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from gateway.config import model as config
 from gateway.errors import NoEndpoint
-from gateway.upstream.balancer import Balancer
+from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.pool import ConnectionPool
 from gateway.upstream.ticker import Ticker
@@ -37,6 +37,11 @@ class Upstream:
         for endpoint in self.endpoints:
             endpoint.pool = ConnectionPool(endpoint, settings, context, ticker)
         self.refresh()
+
+    @classmethod
+    def nowhere(cls) -> Upstream:
+        """The upstream of exchanges that no route took: it has a name and no endpoint."""
+        return cls("none", config.Upstream.model_construct(endpoints=()), First(), Ticker())
 
     def set_state(self, endpoint: Endpoint, state: EndpointState, reason: str) -> None:
         """Change an endpoint's state and tell whoever listens."""
