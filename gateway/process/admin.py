@@ -38,8 +38,21 @@ def socket_path(configured: Path | None) -> Path:
     if configured is not None:
         return configured
     folder = default_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(folder)
     return folder / f"{os.getpid()}.sock"
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder; refuse one in which somebody else could put a socket of his own, or a link to one."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        link, found = folder.lstat(), folder.stat()
+    except OSError as error:
+        raise ConfigurationError(f"admin sockets: {folder}: {error.strerror}; name a path in admin_socket") from None
+    if {link.st_uid, found.st_uid} != {os.geteuid()}:
+        raise ConfigurationError(f"admin sockets: {folder} belongs to somebody else; name a path in admin_socket")
+    if found.st_mode & 0o022:
+        raise ConfigurationError(f"admin sockets: {folder} is one that others may write to; name a path in admin_socket")
 
 
 async def serve(path: Path, answer: Answer) -> asyncio.Server:
@@ -48,8 +61,10 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             request = orjson.loads(await reader.readline())
+            if not isinstance(request, dict):
+                raise ValueError("no table")
             reply = await answer(request.pop("command"), request)
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError) as error:
             reply = {"error": f"not understood: {error!r}"}
         writer.write(orjson.dumps(reply) + b"\n")
         await writer.drain()

@@ -286,7 +286,10 @@ def _outer(settings: Settings) -> tuple[Any, ...]:
 
 def describe_exit(status: int) -> str:
     """`exit status 1`, or the name of the signal."""
-    return f"exit status {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
+    if status >= 0:
+        return f"exit status {status}"
+    known = {number.value: number.name for number in signal.Signals}
+    return f"killed by {known.get(-status, f'signal {-status}')}"
 
 
 def say(line: str) -> None:
