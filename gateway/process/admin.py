@@ -48,11 +48,15 @@ def _make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         link, found = folder.lstat(), folder.stat()
     except OSError as error:
-        raise ConfigurationError(f"admin sockets: {folder}: {error.strerror}; name a path in admin_socket") from None
+        raise ConfigurationError(
+            f"admin sockets: {folder}: {error.strerror}; name a path in admin_socket"
+        ) from None
     if {link.st_uid, found.st_uid} != {os.geteuid()}:
         raise ConfigurationError(f"admin sockets: {folder} belongs to somebody else; name a path in admin_socket")
     if found.st_mode & 0o022:
-        raise ConfigurationError(f"admin sockets: {folder} is one that others may write to; name a path in admin_socket")
+        raise ConfigurationError(
+            f"admin sockets: {folder} is one that others may write to; name a path in admin_socket"
+        )
 
 
 async def serve(path: Path, answer: Answer) -> asyncio.Server:

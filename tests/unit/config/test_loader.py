@@ -199,8 +199,29 @@ def settles(path: Path, options: dict[str, object]) -> Source | None:
 
 
 KEYS = st.sampled_from(
-    "profile plugins listeners upstreams routes defaults limits bind endpoints use name listener upstream before config "
-    "where match path host url weight tls pool".split()
+    [
+        "profile",
+        "plugins",
+        "listeners",
+        "upstreams",
+        "routes",
+        "defaults",
+        "limits",
+        "bind",
+        "endpoints",
+        "use",
+        "name",
+        "listener",
+        "upstream",
+        "before",
+        "config",
+        "where",
+        "match",
+        "path",
+        "host",
+        "url",
+        "weight",
+    ]  # fmt: skip
 )
 LEAVES = st.sampled_from([0, 1, -1, 1.5, True, "", "x", "./absent.toml", ":0", "http://a", "-x", "5s"])
 VALUES = st.recursive(

@@ -184,7 +184,7 @@ class TestModels:
             Signed(key="a").key = "b"
 
     def test_an_unknown_key_is_refused_with_the_nearest(self):
-        assert refused(Signed, {"key": "a", "kye": "b"}) == "site.toml: unknown key 'kye'; did you mean 'key'?"
+        assert refused(Signed, {"key": "a", "keyy": "b"}) == "site.toml: unknown key 'keyy'; did you mean 'key'?"
 
     def test_an_unknown_key_that_resembles_none_lists_what_is_known(self):
         assert refused(Located, {"path": "a", "xyz": 1}) == "site.toml: unknown key 'xyz' (known: path)"
