@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from gateway.admission import TrustedProxies, check
 from gateway.bus import Bus
 from gateway.config.loader import Source
-from gateway.config.model import Match, Settings
+from gateway.config.model import Route as RouteSettings
+from gateway.config.model import Settings
 from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
 from gateway.forward import SERVER, forward
@@ -55,7 +56,10 @@ class App:
             Route(settings, Pipeline(plugins), self.upstreams[settings.upstream])
             for settings, plugins in zip(self.settings.routes, route_plugins, strict=True)
         )
-        self._unrouted = Pipeline(self.plugins)
+        self._unrouted = Route(
+            RouteSettings(name="none", upstream="none"), Pipeline(self.plugins), Upstream.nowhere()
+        )
+        """The place of exchanges that no route took: the plugins of the whole gateway see them pass."""
         self._every_plugin = _distinct([self.plugins, *route_plugins])
         self._trusted = TrustedProxies(self.settings.trusted_proxies)
         self._limits = self.settings.limits
@@ -121,6 +125,7 @@ class App:
                 response, limit = pipeline.ask_now(exchange) if is_plain else await pipeline.ask(exchange)
                 if response is not None:
                     response.headers.set_default(*SERVER)
+                    settle_framing(exchange, response)
             if response is None:
                 response = await forward(exchange)
                 if pipeline.on_upstream_response:
@@ -130,6 +135,7 @@ class App:
                     run_now(pipeline.on_response, exchange, response, "on_response", limit)
                 else:
                     await run(pipeline.on_response, exchange, response, "on_response", limit)
+                settle_framing(exchange, response)
             if pipeline.wrap_response_body:
                 wrap_body(exchange, pipeline, response, limit)
         except GatewayError as error:
@@ -148,19 +154,13 @@ class App:
         if not self._trusted.is_empty:
             request.client = self._trusted.client_of(request)
         route = router.only
-        exchange.route = route or self._no_route()
+        exchange.route = route or self._unrouted
         check(request, self._limits)
         if route is None:
             route = router.match(request)
             if route is None:
                 raise NoRoute
             exchange.route = route
-        return route
-
-    def _no_route(self) -> Route:
-        """The place of exchanges that no route took: the plugins of the whole gateway see them pass."""
-        route = Route.__new__(Route)
-        route.name, route.match, route.pipeline = "none", Match(), self._unrouted
         return route
 
     async def _respond_to_error(self, exchange: Exchange, error: GatewayError) -> Response:
@@ -188,7 +188,7 @@ class App:
 
     def _endpoint_changed(self, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str) -> None:
         log.info("endpoint %s: %s → %s: %s", endpoint.name, old.value, new.value, reason)
-        self._unrouted.tell_endpoint(endpoint, old, new, reason)
+        self._unrouted.pipeline.tell_endpoint(endpoint, old, new, reason)
 
     def __repr__(self) -> str:
         return f"<App {self.source.name}: {len(self.router.routes)} routes, {len(self.upstreams)} upstreams>"
@@ -196,13 +196,26 @@ class App:
 
 def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit: int) -> None:
     """Let plugins put their iterators around the response's body; a whole body becomes an iterator first."""
-    if response.status == 101:
-        return  # what follows is a tunnel, not a body
+    if response.status == 101 or exchange.request.method == "HEAD":
+        return  # what follows is a tunnel, or nothing
     original = response.body
     source = _once(original) if isinstance(original, bytes) else original
     wrapped = wrap(pipeline.wrap_response_body, exchange, source, "wrap_response_body", limit)
     if wrapped is not source:
         response.body = wrapped
+        response.headers.remove(b"content-length")  # nobody knows it any more
+
+
+def settle_framing(exchange: Exchange, response: Response) -> None:
+    """Take away framing that a plugin may have written: it is ours, and Granian sends whatever it is given."""
+    # hot: l7-balancer
+    headers = response.headers
+    names = dict(headers.raw)
+    if b"transfer-encoding" in names:
+        headers.remove(b"transfer-encoding")
+    has_body = exchange.request.method != "HEAD" and response.status != 304
+    if has_body and b"content-length" in names and isinstance(response.body, bytes):
+        headers.remove(b"content-length")  # Granian counts a whole body itself
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

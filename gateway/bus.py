@@ -21,9 +21,14 @@ class Bus:
     def __init__(self) -> None:
         self._subscribers: dict[str, list[Callback]] = {}
 
-    def subscribe(self, topic: str, callback: Callback) -> None:
-        """Call back with every message on a topic, from whichever worker it comes, one's own included."""
-        self._subscribers.setdefault(topic, []).append(callback)
+    def subscribe(self, topic: str, callback: Callback) -> Callable[[], None]:
+        """Call back with every message on a topic, from whichever worker it comes, one's own included.
+
+        Returns what ends the subscription: a plugin calls it in `shutdown`, for a reload leaves the bus in place.
+        """
+        callbacks = self._subscribers.setdefault(topic, [])
+        callbacks.append(callback)
+        return lambda: callbacks.remove(callback) if callback in callbacks else None
 
     def publish(self, topic: str, message: Any) -> None:
         """Send a message (anything that JSON can say) to every subscriber of every worker."""

@@ -76,9 +76,7 @@ def _apply(merged: list[Data], entry: Data) -> None:
     for key, offset in (("before", 0), ("after", 1)):
         if key in entry:
             if not isinstance(entry[key], str):
-                raise ConfigurationError(
-                    f"{entry['where']}: {key}: expected a plugin's name, not {entry[key]!r}"
-                )
+                raise ConfigurationError(f"{entry['where']}: {key}: expected a plugin's name, not {entry[key]!r}")
             if entry[key] not in names:
                 raise ConfigurationError(
                     f"{entry['where']}: {key}: {entry[key]!r} is not in the list{nearest(entry[key], names)}"

@@ -6,6 +6,7 @@ Owns how many there are and who gets the next one. Does not speak HTTP (`http1`)
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -141,7 +142,11 @@ class ConnectionPool:
                     )
         except TimeoutError:
             raise ConnectTimeout(f"endpoint {self.endpoint.name}: no connection within {seconds:g} s") from None
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:  # TLS errors are among them
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise NoEndpoint(
+                    f"endpoint {self.endpoint.name}: no file descriptor is free (ulimit -n)"
+                ) from error
             raise ConnectFailed(f"endpoint {self.endpoint.name}: {reason(error)}") from error
         return connection
 

@@ -63,11 +63,12 @@ class AccessLog:
     def startup(self, app: App) -> None:
         """Open the file, so that a wrong path refuses the start."""
         self._writer.open()
-        app.bus.subscribe("logs.reopen", self._reopen)
+        self._unsubscribe = app.bus.subscribe("logs.reopen", self._reopen)
 
     @hookimpl
     async def shutdown(self, app: App) -> None:
         """Write what is left."""
+        self._unsubscribe()
         await self._writer.close()
 
     @hookimpl
