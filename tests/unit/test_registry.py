@@ -238,8 +238,8 @@ class TestStrategies:
     def test_an_unknown_setting_of_a_strategy_is_named(self):
         registry = Registry()
         registry.add_balancer("hash", Strategy)
-        with pytest.raises(ConfigurationError, match=r"w: unknown key 'kee'; did you mean 'key'\?"):
-            registry.build("balancer", Choice(use="hash", kee="x"), "w")
+        with pytest.raises(ConfigurationError, match=r"w: unknown key 'keyy'; did you mean 'key'\?"):
+            registry.build("balancer", Choice(use="hash", keyy="x"), "w")
 
     def test_a_name_belongs_to_one_plugin_of_its_kind(self):
         class One:

@@ -198,31 +198,12 @@ def settles(path: Path, options: dict[str, object]) -> Source | None:
     return source
 
 
-KEYS = st.sampled_from(
-    [
-        "profile",
-        "plugins",
-        "listeners",
-        "upstreams",
-        "routes",
-        "defaults",
-        "limits",
-        "bind",
-        "endpoints",
-        "use",
-        "name",
-        "listener",
-        "upstream",
-        "before",
-        "config",
-        "where",
-        "match",
-        "path",
-        "host",
-        "url",
-        "weight",
-    ]  # fmt: skip
-)
+WORDS = [
+    "profile", "plugins", "listeners", "upstreams", "routes", "defaults", "limits", "bind", "endpoints", "use",
+    "name",
+    "listener", "upstream", "before", "config", "where", "match", "path", "host", "url", "weight",
+]  # fmt: skip
+KEYS = st.sampled_from(WORDS)
 LEAVES = st.sampled_from([0, 1, -1, 1.5, True, "", "x", "./absent.toml", ":0", "http://a", "-x", "5s"])
 VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
