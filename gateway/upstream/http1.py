@@ -13,7 +13,16 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.errors import BadResponse, GatewayError, ResponseCut, StaleConnection, UpstreamClosed, UpstreamTimeout
 from gateway.light import Waiter, new_waiter
-from gateway.upstream.message import ENDS_HERE, FRAMING, without_named, without_tabs
+from gateway.upstream.message import ENDS_HERE, without_named
+from gateway.upstream.response_head import (
+    UNTIL_CLOSE,
+    check_interim,
+    framing,
+    head_end,
+    is_interim,
+    keeps_alive,
+    without_tabs,
+)
 from gateway.upstream.ticker import PERIOD_SECONDS
 
 if TYPE_CHECKING:
@@ -42,38 +51,11 @@ class Http1Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_chunks",
-        "_ending",
-        "_error",
-        "_head_bytes",
-        "_is_busy",
-        "_is_head_done",
-        "_is_head_request",
-        "_is_in_trailers",
-        "_is_paused",
-        "_length",
-        "_must_renew",
-        "_parser",
-        "_raw_left",
-        "_size",
-        "_slow_at",
-        "_transport",
-        "_until_close",
-        "_waiter",
-        "_watch",
-        "_write_waiter",
-        "announced_length",
-        "deadline",
-        "has_served",
-        "has_server",
-        "headers",
-        "idle_since",
-        "is_complete",
-        "is_usable",
-        "loop",
-        "pool",
-        "status",
-    )
+        "_chunks", "_ending", "_error", "_head_bytes", "_held", "_is_busy", "_is_head_done", "_is_head_request",
+        "_is_in_trailers", "_is_paused", "_length", "_must_renew", "_parser", "_raw_left", "_size", "_slow_at",
+        "_trailer_bytes", "_transport", "_waiter", "_watch", "_write_waiter", "announced_length", "deadline",
+        "has_served", "has_server", "headers", "idle_since", "is_complete", "is_usable", "loop", "pool", "status",
+    )  # fmt: skip
 
     def __init__(self, pool: ConnectionPool) -> None:
         self.pool = pool
@@ -102,10 +84,10 @@ class Http1Connection(asyncio.Protocol):
         self._is_head_done = False
         self._is_in_trailers = False
         self._is_paused = False
-        self._until_close = False
         self._length = -1
         self._raw_left = 0
         self._head_bytes = 0
+        self._held = b""
         self._chunks: list[bytes] = []
         self._size = 0
         self._error: GatewayError | None = None
@@ -127,7 +109,7 @@ class Http1Connection(asyncio.Protocol):
             self._must_renew = False
         self._is_busy = True
         self._is_head_request = method == "HEAD"
-        self._is_head_done = self.is_complete = self._until_close = False
+        self._is_head_done = self.is_complete = False
         self.is_usable = False
         self._length = -1
         self._head_bytes = self._raw_left = self._size = self.status = 0
@@ -143,10 +125,12 @@ class Http1Connection(asyncio.Protocol):
         self.deadline = now + seconds + PERIOD_SECONDS if seconds else 0.0
 
     def write(self, data: bytes) -> None:
-        """Send bytes; after much of it, await `drain`."""
+        """Send bytes; after much of it, await `drain`. Raises an UpstreamError if the connection is gone."""
         if self._error is not None:
             raise self._error
-        cast("asyncio.Transport", self._transport).write(data)
+        if self._transport is None:
+            raise self._lost()
+        self._transport.write(data)
 
     async def drain(self) -> None:
         """Wait until the endpoint takes more. Its silence meanwhile is bounded by `timeouts.idle`."""
@@ -264,24 +248,52 @@ class Http1Connection(asyncio.Protocol):
             self._surplus()
             return
         if not self._is_head_done:
-            if not self._head_bytes and not data.startswith(b"HTTP/1."[: len(data)]):
-                self.fail(BadResponse(self._says("does not speak HTTP/1")))
-                return
-            self._head_bytes += len(data)
-            if b"\t" in data:
-                data = without_tabs(data)
+            self._feed_heads(data)
+        elif self._is_in_trailers and self._trailers_are_too_long(data):
+            return
+        else:
+            self._feed(data)
+        if self._is_head_done:
+            if self._size > HIGH_WATER_BYTES:
+                self._pause()
+            self._wake()  # the exchange goes on within this call: nothing may follow
+
+    def _feed_heads(self, data: bytes) -> None:
+        """Give the parser whole heads only, one by one, until the final one has come."""
+        # hot: plain
+        self._head_bytes += len(data)
+        if self._held:
+            data, self._held = self._held + data, b""
+        try:
+            end = head_end(data, self.pool.max_head_bytes)
+            while end > 0 and is_interim(data):
+                self._feed(without_tabs(data[:end], end))
+                data = data[end:]
+                if self._head_bytes - len(data) > self.pool.max_head_bytes:
+                    raise ValueError("it sends interim responses without end")
+                end = head_end(data, self.pool.max_head_bytes) if data and self._error is None else -1
+        except ValueError as error:
+            self.fail(BadResponse(self._says(f"not a valid response: {error}")))
+            return
+        if end < 0:
+            self._held = data
+        else:
+            self._feed(without_tabs(data, end))
+
+    def _trailers_are_too_long(self, data: bytes) -> bool:
+        self._trailer_bytes += len(data)
+        is_too_long = self._trailer_bytes > self.pool.max_head_bytes
+        if is_too_long:
+            self.fail(ResponseCut(self._says("sends trailers without end")))
+        return is_too_long
+
+    def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             self.fail(BadResponse(self._says("switched protocols without being asked")))
         except HttpParserError as error:
             self._garbled(error)
-        if self._is_head_done:
-            if self._size > HIGH_WATER_BYTES:
-                self._pause()
-            self._wake()  # the exchange goes on within this call: nothing may follow
-        elif self._head_bytes > self.pool.max_head_bytes:
-            self.fail(BadResponse(self._says("the response head is too large")))
 
     def eof_received(self) -> bool:
         """The endpoint sends no more; everything else is said by `connection_lost`."""
@@ -294,7 +306,7 @@ class Http1Connection(asyncio.Protocol):
         self.pool.forget(self)
         self.resume_writing()
         if self._is_busy and not self.is_complete:
-            if self._until_close and exc is None and self._error is None:
+            if self._length == UNTIL_CLOSE and self._is_head_done and exc is None and self._error is None:
                 self.is_complete = True
             elif self._error is None:
                 self._error = self._lost()
@@ -337,14 +349,18 @@ class Http1Connection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
-            if any(name in FRAMING for name, _ in self._ending):
-                raise ValueError(f"an interim response {status} with a body")  # RFC 9110 15.2
+            check_interim(self._ending, status)
             self.headers = []
             self._ending = []
             return
         if not 200 <= status <= 599:
             raise ValueError(f"status {status}")
-        self._judge_framing(status)
+        self._length = framing(self._ending, status, self._is_head_request)
+        for name, value in self._ending:
+            if name == b"content-length":
+                self.announced_length = value
+            elif name == b"connection":
+                self.headers = without_named(self.headers, value)
         self.status = status
         self._is_head_done = True
         self._watch = None
@@ -358,6 +374,7 @@ class Http1Connection(asyncio.Protocol):
     def on_chunk_header(self) -> None:
         """A chunk begins, or the trailers do: only of those can what follows be malformed."""
         self._is_in_trailers = True
+        self._trailer_bytes = 0
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -380,43 +397,13 @@ class Http1Connection(asyncio.Protocol):
 
     # -- decisions ---------------------------------------------------------------------------------------------
 
-    def _judge_framing(self, status: int) -> None:
-        """Find where the body ends (RFC 9112 6.3). Raises ValueError for what may not be passed on."""
-        is_chunked = False
-        for name, value in self._ending:
-            if name == b"content-length":
-                if self._length >= 0 or not value.isdigit():
-                    raise ValueError("Content-Length")
-                self._length = int(value)
-                self.announced_length = value
-            elif name == b"connection":
-                self.headers = without_named(self.headers, value)
-            elif name == b"transfer-encoding":
-                if is_chunked or value.strip().lower() != b"chunked":
-                    raise ValueError("Transfer-Encoding")
-                is_chunked = True
-        if is_chunked and self._length >= 0:
-            raise ValueError("both Content-Length and Transfer-Encoding")
-        has_no_body = self._is_head_request or status in (204, 304)
-        self._until_close = not has_no_body and not is_chunked and self._length < 0
-        if has_no_body:
-            self._length = -1
-
     def _finish(self) -> None:
         # hot: plain
         self.is_complete = True
         self.has_served = True
         self.is_usable = self._transport is not None and (self._must_renew or self._parser.should_keep_alive())
         if self._must_renew and self.is_usable:
-            self.is_usable = self._keeps_alive()
-
-    def _keeps_alive(self) -> bool:
-        """What the parser would say, had it seen the end (RFC 9112 9.3)."""
-        values = b",".join(value for name, value in self._ending if name == b"connection").lower()
-        options = [option.strip() for option in values.split(b",")]
-        if self._parser.get_http_version() == "1.0":
-            return b"keep-alive" in options
-        return b"close" not in options
+            self.is_usable = keeps_alive(self._ending, self._parser.get_http_version())
 
     def _take_raw(self, data: bytes) -> bytes:
         """Pass body bytes by the parser; what is left of `data` behind the body."""

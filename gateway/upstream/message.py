@@ -5,7 +5,6 @@ Owns the rules on hop-by-hop fields, forwarding fields and framing (RFC 9110 7.6
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from gateway.headers import Headers, RawHeaders
@@ -55,8 +54,6 @@ _PROTO = {
     "https": (b"x-forwarded-proto", b"https"),
     "wss": (b"x-forwarded-proto", b"https"),
 }
-
-_SPACE_AROUND_VALUES = re.compile(rb"(?<=[^\r\n: \t]):[ \t]*\t[ \t]*|[ \t]*\t[ \t]*(?=\r\n|\Z)")
 
 _NAMES_NOTHING = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close", b"", b"upgrade", b"Upgrade"))
 
@@ -120,19 +117,6 @@ def request_head(method: str, path: bytes, query: bytes, headers: RawHeaders, fr
 def without_framing(headers: Headers) -> RawHeaders:
     """The fields without any framing that a plugin may have added: it is ours to write."""
     return [field for field in headers.raw if field[0] not in FRAMING]
-
-
-def without_tabs(data: bytes) -> bytes:
-    """A response head with tabs around values taken away: legal white space (RFC 9110 5.5) that llhttp keeps."""
-    end = data.find(b"\r\n\r\n")
-    if end >= 0 and data.find(b"\t", 0, end) < 0:
-        return data
-    head, rest = (data, b"") if end < 0 else (data[:end], data[end:])
-    return _SPACE_AROUND_VALUES.sub(_without_space, head) + rest
-
-
-def _without_space(match: re.Match[bytes]) -> bytes:
-    return b":" if match[0].startswith(b":") else b""
 
 
 def incoming_headers(raw: RawHeaders) -> RawHeaders:

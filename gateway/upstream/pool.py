@@ -102,6 +102,8 @@ class ConnectionPool:
             async with asyncio.timeout(self._limits.queue_timeout or None):
                 return await waiter
         except TimeoutError:
+            if waiter.done() and not waiter.cancelled():
+                return waiter.result()  # it came in the very moment
             seconds = self._limits.queue_timeout
             raise NoEndpoint(f"endpoint {name}: no connection got free within {seconds:g} s") from None
         except asyncio.CancelledError:
