@@ -52,7 +52,7 @@ def _start(lab: Lab, *, endpoints: int = 1, tls: bool = False, log: bool = False
         LISTEN=f"127.0.0.1:{port}{' ssl' if tls else ''} backlog=4096",
         TLS=TLS.format(cert=cert, key=key) if tls else "",
         SERVERS=" ".join(f"server 127.0.0.1:{p};" for p in lab.origin_ports[:endpoints]),
-        ACCESS_LOG=f"{lab.dir}/nginx-{port}.access buffer=64k flush=1s" if log else "off",
+        ACCESS_LOG=f"{lab.dir}/nginx-{port}.access combined buffer=64k flush=1s" if log else "off",
         DECIDE="auth_request /_decide;" if decider else "",
         DECIDER=decider or 9,
     )
