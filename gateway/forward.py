@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from gateway.upstream.group import Upstream
     from gateway.upstream.http1 import Http1Connection
 
+FIRST_PIECE_SECONDS = 0.05
+"""How long a body of unknown length may keep the head waiting."""
+
+MAX_STALE = 16
+"""Kept connections that may turn out closed in one exchange, before that counts as a failure of the endpoint."""
+
 SERVER = (b"server", b"gateway")
 """For responses without one: otherwise the server core names itself."""
 
@@ -43,14 +49,18 @@ async def forward(exchange: Exchange) -> Response:
     upstream.earn_retry()
     total = upstream.settings.timeouts.total
     body = await _prepare_body(exchange, exchange.route.pipeline) if exchange.request.has_body else None
-    if not total:
-        return await _forward(exchange, upstream, body)
+    if not total and body is None:
+        return await _forward(exchange, upstream, None)
     await as_task()
     try:
-        async with asyncio.timeout(total):
+        async with asyncio.timeout(total or None):
             return await _forward(exchange, upstream, body)
-    except TimeoutError:
-        raise ExchangeTimeout(f"no response head within {total:g} s in all") from None
+    except BaseException as error:
+        if body is not None:
+            body.abandon()
+        if isinstance(error, TimeoutError):
+            raise ExchangeTimeout(f"no response head within {total:g} s in all") from None
+        raise
 
 
 async def _forward(exchange: Exchange, upstream: Upstream, body: _RequestBody | None) -> Response:
@@ -80,7 +90,9 @@ async def _forward(exchange: Exchange, upstream: Upstream, body: _RequestBody | 
             await connection.head()
         except BaseException as error:
             _fail_attempt(exchange, attempt, connection, body, error)
-            if isinstance(error, StaleConnection) and can_repeat(exchange, error, body):
+            if isinstance(error, StaleConnection) and len(exchange.attempts) < MAX_STALE:
+                if not can_repeat(exchange, error, body):
+                    raise
                 stale = endpoint
             elif isinstance(error, UpstreamError) and may_retry(exchange, upstream, error, body, failed, endpoint):
                 failed.append(endpoint)
@@ -100,10 +112,10 @@ def pick(exchange: Exchange, upstream: Upstream, failed: Sequence[Endpoint]) -> 
         candidates = tuple(endpoint for endpoint in candidates if endpoint not in failed)
     if not candidates:
         raise upstream.nobody()
-    for select in exchange.route.pipeline.on_select:
-        endpoint: Endpoint | None = select(exchange, candidates)
-        if endpoint is not None:
-            return endpoint
+    pipeline = exchange.route.pipeline
+    endpoint = pipeline.select(exchange, candidates) if pipeline.on_select else None
+    if endpoint is not None:
+        return endpoint
     endpoint = upstream.balancer.choose(exchange, candidates)
     if endpoint is None:
         raise upstream.nobody()
@@ -288,11 +300,12 @@ async def _prepare_body(exchange: Exchange, pipeline: Pipeline) -> _RequestBody:
 class _RequestBody:
     """The way of a request body upstream: what was read first, and a task for the rest."""
 
-    __slots__ = ("_length", "_pieces", "_task", "first", "framing", "is_started", "is_whole")
+    __slots__ = ("_length", "_pieces", "_reading", "_task", "first", "framing", "is_started", "is_whole")
 
     def __init__(self, source: AsyncIterable[bytes], length: int | None) -> None:
         self._pieces = aiter(source)
         self._length = length
+        self._reading: asyncio.Future[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
         self.first = b""
         self.is_whole = False
@@ -303,12 +316,19 @@ class _RequestBody:
 
     async def read_first(self) -> None:
         """Read the first piece. A body of unknown length that ends with it gets a known length."""
-        self.first = await anext(self._pieces, b"")
         if self._length is not None:
+            self.first = await anext(self._pieces, b"")
             self.is_whole = len(self.first) == self._length
-        elif not self.first:
-            self.is_whole = True
-            self.framing = b"content-length: 0\r\n"
+            return
+        # Some clients say their first word only after the other side's: the head must not wait for it.
+        self._reading = asyncio.ensure_future(anext(self._pieces, b""))
+        await asyncio.wait((self._reading,), timeout=FIRST_PIECE_SECONDS)
+        if self._reading.done():
+            self.first = self._reading.result()
+            self._reading = None
+            if not self.first:
+                self.is_whole = True
+                self.framing = b"content-length: 0\r\n"
 
     def send(self, connection: Http1Connection, head: bytes) -> None:
         """Send head and body; what has not arrived yet follows while the response is awaited."""
@@ -322,6 +342,8 @@ class _RequestBody:
     async def _send_rest(self, connection: Http1Connection) -> None:
         try:
             connection.deadline = 0.0
+            if self._reading is not None:
+                connection.write(self._encode(await self._reading))
             async for piece in self._pieces:
                 connection.write(self._encode(piece))
                 await connection.drain()
@@ -334,6 +356,12 @@ class _RequestBody:
             connection.fail(error)
         except Exception as error:
             connection.fail(GatewayError(f"the request body failed: {error!r}"))
+
+    def abandon(self) -> None:
+        """Nobody will send it any more."""
+        self.stop()
+        if self._reading is not None:
+            self._reading.cancel()
 
     def _encode(self, piece: bytes) -> bytes:
         if self._length is not None or not piece:

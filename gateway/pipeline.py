@@ -90,7 +90,7 @@ class Pipeline:
         self.is_synchronous = not any(step.is_async for hook in _ASKED_AND_RUN for step in steps[hook])
         """Whether no hook on an exchange's way has to be awaited: then its phases are plain calls."""
         self.on_request = steps["on_request"]
-        self.on_select = _calls(steps["on_select"])
+        self.on_select = steps["on_select"]
         self.on_upstream_request = steps["on_upstream_request"]
         self.on_attempt = steps["on_attempt"]
         self.on_upstream_response = steps["on_upstream_response"]
@@ -132,6 +132,20 @@ class Pipeline:
         except Exception as error:
             raise _failed(plugin, "on_request", error) from error
         return None, len(self.plugins)
+
+    def select(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
+        """Run `on_select`; the first endpoint wins."""
+        for call, _, _, plugin in self.on_select:
+            try:
+                endpoint: Endpoint | None = call(exchange, endpoints)
+            except GatewayError:
+                raise
+            except Exception as error:
+                raise _failed(plugin, "on_select", error) from error
+            if endpoint is not None:
+                exchange.note(plugin, f"selected {endpoint.name}")
+                return endpoint
+        return None
 
     def ask_error(self, exchange: Exchange, error: GatewayError) -> Response | None:
         """Run `on_error`; the first response wins. A failing hook is logged and passed over."""
@@ -226,10 +240,6 @@ def _answer(exchange: Exchange, plugin: str, response: object) -> Response:
         raise PluginError(f"plugin {plugin!r} answered in on_request with {response!r}, not a Response")
     exchange.note(plugin, f"answered {response.status}")
     return response
-
-
-def _calls(steps: tuple[Step, ...]) -> tuple[Callable[..., Any], ...]:
-    return tuple(step.call for step in steps)
 
 
 def _failed(plugin: str, hook: str, error: Exception) -> PluginError:

@@ -57,7 +57,7 @@ class Router:
         # hot: plain
         if self.only is not None:
             return self.only
-        path = matched_path(request.raw_path)
+        path = b"/" if request.raw_path == b"*" else matched_path(request.raw_path)
         if self._exact or self._suffixes:
             host = request.host
             table = self._exact.get(host)

@@ -89,8 +89,18 @@ def profiles(schema: bool) -> None:
     show.profiles(as_schema=schema)
 
 
+def _admin_socket(target: str | None, path: Path | None) -> Path:
+    """The socket of the gateway that is meant: as given, as its site file says, or found among those running."""
+    if path is None and target is not None:
+        try:
+            path = load(target).settings().admin_socket
+        except ConfigurationError:
+            path = None  # a file that is wrong now may still be the one that a gateway runs
+    return admin.find(target, path)
+
+
 def _ask(command: str, target: str | None, path: Path | None) -> None:
-    reply = admin.ask(admin.find(target, path), command)
+    reply = admin.ask(_admin_socket(target, path), command)
     if "error" in reply:
         raise ConfigurationError(reply["error"])
     click.echo(reply["done"])
@@ -117,7 +127,7 @@ def restart(target: str | None, path: Path | None) -> None:
 @_admin
 def status(target: str | None, path: Path | None) -> None:
     """Show the workers and listeners of a running gateway."""
-    show.status(admin.ask(admin.find(target, path), "status"))
+    show.status(admin.ask(_admin_socket(target, path), "status"))
 
 
 main.add_command(demo)

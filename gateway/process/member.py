@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import sys
 import time
@@ -130,6 +132,7 @@ class Member:
 
     def kill(self) -> None:
         """End it at once, if it is still there."""
-        if self._process is not None and self._process.returncode is None:
+        if self.is_running:
+            # Not Process.kill: that looks for the exit status first, and takes it away from whoever waits for it.
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                os.kill(self.pid, signal.SIGKILL)

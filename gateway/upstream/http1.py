@@ -336,9 +336,9 @@ class Http1Connection(asyncio.Protocol):
         if not self._is_head_done:
             name = name.lower()
             if name in ENDS_HERE:
-                self._ending.append((name, value))
+                self._ending.append((name, value.strip(b" \t")))
             else:
-                self.headers.append((name, value))
+                self.headers.append((name, value.strip(b" \t") if value[-1:].isspace() else value))
                 if name == b"server":
                     self.has_server = True
 

@@ -84,7 +84,8 @@ def outgoing_headers(request: Request, host: bytes | None, is_trusted: bool) -> 
     if is_trusted:
         _append_forwarding(headers, request)
     else:
-        headers.append((b"x-forwarded-for", request.peer.encode("latin-1")))
+        if request.peer:  # a Unix socket has no address
+            headers.append((b"x-forwarded-for", request.peer.encode("latin-1")))
         headers.append(_PROTO[request.scheme])
         headers.append((b"x-forwarded-host", given))
     return headers
