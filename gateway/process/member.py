@@ -20,6 +20,10 @@ from gateway.process.bus import Link
 
 START_SECONDS = 60.0
 
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
+"""For glibc: keep the pieces of bodies on the heap. Given back to the system and taken anew for each piece,
+their page faults cost as much as everything else that is done to a large body (`large`)."""
+
 Relay = Callable[["Member", str, Any], None]
 
 
@@ -60,7 +64,12 @@ class Member:
         ours, theirs = socket.socketpair()
         fds = [bound.fileno() for bound in self._bound]
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.process.worker", str(theirs.fileno()), pass_fds=[theirs.fileno(), *fds]
+            sys.executable,
+            "-m",
+            "gateway.process.worker",
+            str(theirs.fileno()),
+            pass_fds=[theirs.fileno(), *fds],
+            env=ALLOCATOR | os.environ,
         )
         theirs.close()
         self._link = await Link.open(ours)
