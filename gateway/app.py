@@ -62,6 +62,7 @@ class App:
         """The place of exchanges that no route took: the plugins of the whole gateway see them pass."""
         self._every_plugin = _distinct([self.plugins, *route_plugins])
         self._trusted = TrustedProxies(self.settings.trusted_proxies)
+        self.has_trusted_proxies = not self._trusted.is_empty
         self._limits = self.settings.limits
         for upstream in self.upstreams.values():
             upstream.on_change = self._endpoint_changed
@@ -106,7 +107,7 @@ class App:
 
     def is_trusted(self, request: Request) -> bool:
         """Whether the peer may tell who the client is."""
-        return not self._trusted.is_empty and request.peer in self._trusted
+        return request.peer in self._trusted
 
     async def respond(
         self, exchange: Exchange, forward: Callable[[Exchange], Awaitable[Response]] = forward
@@ -151,7 +152,7 @@ class App:
         # hot: plain
         request = exchange.request
         router = self.router
-        if not self._trusted.is_empty:
+        if self.has_trusted_proxies:
             request.client = self._trusted.client_of(request)
         route = router.only
         exchange.route = route or self._unrouted

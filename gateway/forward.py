@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING
 
 from gateway.errors import (
@@ -42,18 +42,25 @@ NO_BODY = dict.fromkeys(("POST", "PUT", "PATCH"), b"content-length: 0\r\n")
 """A method that usually has a body says that there is none (RFC 9110 8.6)."""
 
 
-async def forward(exchange: Exchange) -> Response:
+def forward(exchange: Exchange) -> Awaitable[Response]:
     """The upstream's response, from the first attempt that brought one. Raises GatewayError."""
-    # hot: plain
+    # hot: plain. Not a coroutine itself: most exchanges need no more than the loop below.
     upstream = exchange.route.upstream
     upstream.earn_retry()
-    total = upstream.settings.timeouts.total
-    body = await _prepare_body(exchange, exchange.route.pipeline) if exchange.request.has_body else None
-    if not total and body is None:
-        return await _forward(exchange, upstream, None)
+    if exchange.request.has_body or upstream.settings.timeouts.total:
+        return _forward_at_length(exchange, upstream)
+    return _forward(exchange, upstream, None)
+
+
+async def _forward_at_length(exchange: Exchange, upstream: Upstream) -> Response:
+    """With a request body, or a limit on the whole."""
     await as_task()
+    total = upstream.settings.timeouts.total
+    body: _RequestBody | None = None
     try:
         async with asyncio.timeout(total or None):
+            if exchange.request.has_body:
+                body = await _prepare_body(exchange, exchange.route.pipeline)
             return await _forward(exchange, upstream, body)
     except BaseException as error:
         if body is not None:
@@ -156,7 +163,8 @@ def begin_attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) ->
     request, attempts = exchange.request, exchange.attempts
     rule = upstream.settings.host
     host = None if rule == "keep" else _host(rule, endpoint)
-    headers = outgoing_headers(request, host, exchange.app.is_trusted(request))
+    app = exchange.app
+    headers = outgoing_headers(request, host, app.has_trusted_proxies and app.is_trusted(request))
     attempt = Attempt(len(attempts) + 1, endpoint, Headers.adopt(headers))
     attempts.append(attempt)
     endpoint.in_flight += 1
@@ -283,7 +291,6 @@ class UpstreamBody:
 
 async def _prepare_body(exchange: Exchange, pipeline: Pipeline) -> _RequestBody:
     """Read the first piece before any endpoint is bothered; most bodies are whole with it."""
-    await as_task()
     source = exchange.request.body
     assert source is not None
     length = exchange.request.headers.get(b"content-length")
