@@ -230,6 +230,8 @@ def wrap(
         if position < limit:
             try:
                 body = call(exchange, body) or body
+            except GatewayError:
+                raise
             except Exception as error:
                 raise _failed(plugin, hook, error) from error
     return body

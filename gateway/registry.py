@@ -161,6 +161,7 @@ def find_plugin(use: PluginUse, base: str, modules: dict[Path, ModuleType] | Non
                 f"{use.where}: plugin {use.use!r} is not installed{nearest(use.use, known)}"
                 f"; try: pip install gateway-{use.use}"
             )
+        _check_claims(use)
         place = f"plugin {use.use!r} ({known[use.use].value})"
         try:
             cls = known[use.use].load()
@@ -168,6 +169,16 @@ def find_plugin(use: PluginUse, base: str, modules: dict[Path, ModuleType] | Non
             raise ConfigurationError(f"{use.where}: {place} cannot be imported: {error!r}") from error
     check_plugin(cls, f"{use.where}: {place}")
     return cls
+
+
+def _check_claims(use: PluginUse) -> None:
+    """Raise ConfigurationError if two packages announce the same name: which one runs must not be left to chance."""
+    claims = {entry.value for entry in entry_points(group=PLUGINS, name=use.use)}
+    if len(claims) > 1:
+        raise ConfigurationError(
+            f"{use.where}: plugin {use.use!r} is announced by two packages ({', '.join(sorted(claims))})"
+            f"; uninstall one of them"
+        )
 
 
 def _from_file(use: PluginUse, base: str, modules: dict[Path, ModuleType]) -> tuple[type, str]:

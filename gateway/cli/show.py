@@ -50,7 +50,9 @@ def checked(source: Source) -> None:
         out.print(f"  {listener.url}  HTTP {listener.http_mode}", highlight=False)
     out.print("\n[bold]Routes[/]")
     for route in app.router.routes:
-        tree = Tree(f"{route.name}: {route.match.host or '*'}{route.match.path} → upstream {route.upstream.name}")
+        matched = f"{route.match.host or '*'}{route.match.path}"
+        label = matched if route.name == matched else f"{route.name}: {matched}"
+        tree = Tree(f"{label} → upstream {route.upstream.name}")
         for hook in SHOWN_HOOKS:
             steps = route.pipeline.steps[hook]
             if steps:

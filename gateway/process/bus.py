@@ -35,9 +35,12 @@ class Link:
         return cls(reader, writer)
 
     def send(self, topic: str, message: Any = None) -> None:
-        """Send without waiting; a link that is closed swallows it."""
+        """Send without waiting; a link that is closed swallows it. Raises ValueError for what is too large."""
+        line = orjson.dumps([topic, message]) + b"\n"
+        if len(line) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a message on {topic!r} has {len(line)} bytes; {MAX_MESSAGE_BYTES} is the most")
         if not self._writer.is_closing():
-            self._writer.write(orjson.dumps([topic, message]) + b"\n")
+            self._writer.write(line)
 
     async def messages(self) -> AsyncIterator[tuple[str, Any]]:
         """Every message until the other side is gone."""
