@@ -172,7 +172,7 @@ def find_plugin(use: PluginUse, base: str, modules: dict[Path, ModuleType] | Non
 
 
 def _check_claims(use: PluginUse) -> None:
-    """Raise ConfigurationError if two packages announce the same name: which one runs must not be left to chance."""
+    """Raise ConfigurationError if two packages announce one name: which one runs must not be left to chance."""
     claims = {entry.value for entry in entry_points(group=PLUGINS, name=use.use)}
     if len(claims) > 1:
         raise ConfigurationError(
