@@ -191,6 +191,8 @@ def _fail_attempt(
         body.stop()
     if connection is not None:
         connection.end()
+    if isinstance(error, UpstreamError) and not isinstance(error, StaleConnection):
+        attempt.endpoint.complain(error)
     end_attempt(exchange, attempt, error if isinstance(error, GatewayError) else None)
 
 

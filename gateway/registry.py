@@ -157,10 +157,7 @@ def find_plugin(use: PluginUse, base: str, modules: dict[Path, ModuleType] | Non
     else:
         known = installed_plugins()
         if use.use not in known:
-            raise ConfigurationError(
-                f"{use.where}: plugin {use.use!r} is not installed{nearest(use.use, known)}"
-                f"; try: pip install gateway-{use.use}"
-            )
+            raise ConfigurationError(f"{use.where}: plugin {use.use!r} is not installed{nearest(use.use, known)}")
         _check_claims(use)
         place = f"plugin {use.use!r} ({known[use.use].value})"
         try:

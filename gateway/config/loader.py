@@ -72,6 +72,8 @@ def _with_options(source: Source, listen: Sequence[str], upstream: Sequence[str]
         data["listeners"] = [deep_merge(defaults.get("listener", {}), {"bind": bind}) for bind in listen]
     elif "listeners" not in data and source.name == "command line":
         raise ConfigurationError("no listener: say where to listen, as in --listen 127.0.0.1:8080")
+    if not upstream and "upstreams" not in data and source.name == "command line":
+        raise ConfigurationError("no upstream: say where to send requests, as in --upstream http://127.0.0.1:9001")
     upstreams = data.get("upstreams", {})
     if upstream and isinstance(upstreams, dict):
         named = deep_merge(defaults.get("upstream", {}), {"endpoints": list(upstream)})

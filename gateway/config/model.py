@@ -219,7 +219,12 @@ class Timeouts(Model):
 
 
 class Retries(Model):
-    """When a request is repeated at another endpoint."""
+    """When a request is repeated at another endpoint.
+
+    Always if the connection was refused or not accepted in time: no byte of it was sent. If the connection broke
+    before a byte of the response, only if the method is idempotent and the body is at hand. Never after a response
+    timeout: the endpoint may still be at work.
+    """
 
     attempts: Annotated[int, Field(ge=1, le=16)] = 3
     """Attempts in all, the first one counted."""

@@ -110,18 +110,20 @@ def find(target: str | None, configured: Path | None = None) -> Path:
     """
     if configured is not None:
         return configured
-    running: dict[Path, str] = {}
+    running: dict[Path, dict[str, Any]] = {}
     for path in sorted(default_folder().glob("*.sock")):
         try:
-            running[path] = ask(path, "status")["target"]
+            running[path] = ask(path, "status")
         except ConfigurationError:
             path.unlink(missing_ok=True)  # left behind by a gateway that was killed
     wanted = str(Path(target).resolve()) if target else None
-    found = [path for path, name in running.items() if wanted in (None, name)]
+    found = [path for path, status in running.items() if wanted in (None, status["target"])]
     if len(found) == 1:
         return found[0]
     if not running:
         raise ConfigurationError("no gateway of yours is running")
-    listed = "\n  ".join(running.values())
-    what = "serves that file" if target and not found else "is meant; name its site file"
-    raise ConfigurationError(f"which gateway {what}? running:\n  {listed}")
+    rows = [f"{item['target']} on {', '.join(item['listeners'])}: --admin {path}" for path, item in running.items()]
+    listed = "\n  ".join(rows)
+    if target and not found:
+        raise ConfigurationError(f"no running gateway serves {target}; running:\n  {listed}")
+    raise ConfigurationError(f"several gateways are running; say which:\n  {listed}")

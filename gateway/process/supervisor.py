@@ -95,6 +95,8 @@ class Supervisor:
                     f"listener {listener.label}: max_connections is held at {most},"
                     f" since only {self._limit} file descriptors are granted (ulimit -n)"
                 )
+        if not settings.routes:
+            say("no route: every request gets 404 unless a plugin answers it")
         say("ready")
 
     def _handle_signals(self) -> None:
@@ -102,9 +104,14 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate)
         loop.add_signal_handler(signal.SIGHUP, self._spawn, self._reload_and_log)
-        loop.add_signal_handler(signal.SIGUSR1, self._relay, None, "logs.reopen", None)
+        loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
+
+    def _reopen_logs(self) -> None:
+        self._relay(None, "logs.reopen", None)
+        log.info("log files are opened anew")
 
     def _terminate(self) -> None:
+        log.info("stopping: %s", "at once" if self._stop.is_set() else "exchanges in flight are finished first")
         if self._stop.is_set():
             self._is_impatient.set()
         self._stop.set()
@@ -141,6 +148,7 @@ class Supervisor:
             if dead in self._members:
                 self._members[self._members.index(dead)] = fresh
                 self._watch(fresh)
+                log.info("worker %d is back (pid %d)", fresh.index, fresh.pid)
             else:
                 fresh.drain()
             return
@@ -156,8 +164,6 @@ class Supervisor:
         reply = await self.reload()
         if "error" in reply:
             log.error("reload: nothing is changed: %s", reply["error"])
-        else:
-            log.info("reload: %s", reply["done"])
 
     async def reload(self) -> dict[str, Any]:
         """Read the configuration anew and swap it in everywhere, or nowhere."""
@@ -176,7 +182,7 @@ class Supervisor:
             for member in self._members:
                 member.send("supervisor.commit", None)
             self._source, self._settings = source, settings
-            return {"done": f"configuration of {source.name} is in force in {len(self._members)} workers"}
+            return done(f"configuration of {source.name} is in force in {len(self._members)} workers")
 
     async def restart(self) -> dict[str, Any]:
         """Replace the workers one by one: new code, new plugin versions, the configuration read anew."""
@@ -211,7 +217,7 @@ class Supervisor:
             self._members.remove(member)
             self._retire(member)
         self._close_unused()
-        return {"done": f"{len(fresh)} workers replaced one by one"}
+        return done(f"{len(fresh)} workers replaced one by one")
 
     def _retire(self, member: Member) -> None:
         self._leaving.add(member)
@@ -282,6 +288,12 @@ class Supervisor:
 def _outer(settings: Settings) -> tuple[Any, ...]:
     """What only new workers can take up."""
     return settings.listeners, settings.workers, settings.limits.max_header, settings.admin_socket
+
+
+def done(what: str) -> dict[str, Any]:
+    """A reply that says what was done; the log says it, too."""
+    log.info(what)
+    return {"done": what}
 
 
 def describe_exit(status: int) -> str:

@@ -4,7 +4,9 @@ Installed as a pytest plugin, so that a test needs nothing but the fixtures' nam
 
     def test_the_answer_of_the_endpoint_reaches_the_client(gateway, origin):
         app = origin(b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nhello")
-        assert gateway(endpoints=[app], plugins=["./my_hook.py:MyHook"]).get("/").body == b"hello"
+        my_hook = Path(__file__).parent / "my_hook.py"
+        answer = gateway(endpoints=[app], plugins=[f"{my_hook}:MyHook"]).get("/", headers={"x-key": "1"})
+        assert answer.body == b"hello"
 
 This file re-exports; each thing lives, documented, in the file that it is imported from.
 """

@@ -179,9 +179,16 @@ class GatewayProcess:
         with self.connect(timeout=timeout) as client:
             return client.request(data)
 
-    def get(self, target: str = "/", *fields: bytes, timeout: float = 10.0) -> Response:
-        """A plain GET over a new connection; `fields` are whole header lines without the line end."""
-        head = [f"GET {target} HTTP/1.1".encode("latin-1"), b"Host: example.com", *fields]
+    def get(
+        self,
+        target: str = "/",
+        *fields: bytes,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+    ) -> Response:
+        """A plain GET over a new connection; `fields` are whole header lines as they go over the wire."""
+        lines = [f"{name}: {value}".encode("latin-1") for name, value in (headers or {}).items()]
+        head = [f"GET {target} HTTP/1.1".encode("latin-1"), b"Host: example.com", *lines, *fields]
         return self.request(b"\r\n".join(head) + b"\r\n\r\n", timeout=timeout)
 
     def command(self, *arguments: str, within: float = 30.0) -> subprocess.CompletedProcess[str]:

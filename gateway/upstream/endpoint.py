@@ -5,6 +5,8 @@ Owns what is known of an endpoint in this worker. Does not decide its state and 
 
 from __future__ import annotations
 
+import logging
+import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,12 @@ from gateway.config.model import EndpointSettings, EndpointURL, split_endpoint
 
 if TYPE_CHECKING:
     from gateway.upstream.pool import ConnectionPool
+
+
+log = logging.getLogger("gateway.upstream")
+
+QUIET_SECONDS = 10.0
+"""Between two lines about failed attempts at one endpoint."""
 
 
 class EndpointState(Enum):
@@ -26,7 +34,7 @@ class EndpointState(Enum):
 class Endpoint:
     """One address, its weight and its state. Only state, weight and counts change."""
 
-    __slots__ = ("in_flight", "name", "pool", "state", "url", "weight")
+    __slots__ = ("_silent", "_spoke_at", "in_flight", "name", "pool", "state", "url", "weight")
 
     pool: ConnectionPool
 
@@ -37,6 +45,18 @@ class Endpoint:
         self.state = EndpointState.UP
         self.in_flight = 0
         """Exchanges under way at this endpoint, as this worker sees it."""
+        self._spoke_at = -QUIET_SECONDS
+        self._silent = 0
+
+    def complain(self, error: Exception) -> None:
+        """Log a failed attempt: retries may hide it from every client, but not from the operator."""
+        now = time.monotonic()
+        if now - self._spoke_at < QUIET_SECONDS:
+            self._silent += 1
+            return
+        more = f" ({self._silent} more failed since the last line)" if self._silent else ""
+        log.warning("attempt failed: %s%s", error, more)
+        self._spoke_at, self._silent = now, 0
 
     @property
     def host(self) -> str:

@@ -115,13 +115,12 @@ class TestEntryPoints:
         assert (name, type(plugin).__name__) == ("found-here", "Found")
         assert installed_plugins()["found-here"].dist.version == "1.0"
 
-    def test_a_name_that_is_not_installed_says_what_to_install(self, installed):
+    def test_a_name_that_is_not_installed_brings_the_nearest_one(self, installed):
         installed("gateway-near", "nearby-plugin", "near_module:Near", "class Near: ...")
         with pytest.raises(ConfigurationError) as caught:
             PluginLoader("").instances([use("nearby-plugim")])
         assert str(caught.value) == (
             "site.toml: plugins[0]: plugin 'nearby-plugim' is not installed; did you mean 'nearby-plugin'?"
-            "; try: pip install gateway-nearby-plugim"
         )
 
     @pytest.mark.parametrize("text", ["1 / 0", "import absent_package", "class Other: ..."])

@@ -18,7 +18,7 @@ from gateway.process import admin
 async def answer(command: str, arguments: dict[str, object]) -> dict[str, object]:
     """Say what was asked."""
     if command == "status":
-        return {"target": arguments.get("as", "/etc/site.toml")}
+        return {"target": arguments.get("as", "/etc/site.toml"), "listeners": []}
     return {"done": command, **arguments}
 
 
@@ -167,14 +167,14 @@ class TestFinding:
     async def test_of_several_without_a_name_all_are_listed(self, folder, serve):
         await serve("gateway/1.sock", "/a.toml")
         await serve("gateway/2.sock", "/b.toml")
-        with pytest.raises(ConfigurationError, match="name its site file") as caught:
+        with pytest.raises(ConfigurationError, match="several gateways are running") as caught:
             await asyncio.to_thread(admin.find, None)
         assert "/a.toml" in str(caught.value)
         assert "/b.toml" in str(caught.value)
 
     async def test_a_file_that_nobody_serves_lists_what_is_served(self, folder, serve):
         await serve("gateway/1.sock", "/a.toml")
-        with pytest.raises(ConfigurationError, match="serves that file") as caught:
+        with pytest.raises(ConfigurationError, match="no running gateway serves") as caught:
             await asyncio.to_thread(admin.find, "/b.toml")
         assert "/a.toml" in str(caught.value)
 
