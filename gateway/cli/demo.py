@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import random
 import re
 import shlex
@@ -30,6 +31,7 @@ PROFILE = "l7-balancer"
 NAMES = ("one", "two", "three")
 PREFERRED = "127.0.0.1:8080"
 WORKERS = 2
+PR_SET_PDEATHSIG = 1
 REQUESTS_PER_SECOND = 20.0
 TIMEOUT_SECONDS = 5.0
 LOOK_SECONDS = 0.25
@@ -193,6 +195,11 @@ class Child:
                 return
 
 
+def _die_with_parent() -> None:
+    """In the child: stop when the demo is gone, even if it was killed and could not say so (prctl(2), Linux)."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @asynccontextmanager
 async def _running(listen: str, upstreams: list[str], stop: asyncio.Event) -> AsyncIterator[Child]:
     """A gateway that serves."""
@@ -201,7 +208,7 @@ async def _running(listen: str, upstreams: list[str], stop: asyncio.Event) -> As
         arguments += ["--upstream", url]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway", *arguments,
-        stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, start_new_session=True,
+        stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, start_new_session=True, preexec_fn=_die_with_parent,
     )  # fmt: skip
     child = Child(process, shlex.join(["gateway", *arguments]))
     following: asyncio.Task[None] | None = None
