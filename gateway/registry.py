@@ -100,6 +100,8 @@ def configured(factory: Callable[..., Any], settings: dict[str, Any], where: str
         raise
     except Exception as error:
         said = str(error) if isinstance(error, ValueError) else repr(error)
+        if model is None and isinstance(error, TypeError):
+            said += "; settings need a class Config(PluginConfig) inside the class"
         raise ConfigurationError(f"{where}: {factory.__name__} cannot be made: {said}") from error
 
 

@@ -32,14 +32,19 @@ class _Commands(click.Group):
             ctx.exit(2)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="gateway", message="gateway %(version)s")
 def main() -> None:
     """A plugin-based L7 load balancer and reverse proxy."""
 
 
 _target = click.argument("target", metavar="SITE.TOML|PROFILE")
-_listen = click.option("--listen", multiple=True, metavar="ADDR:PORT", help="Listen here; may be repeated.")
+_listen = click.option(
+    "--listen",
+    multiple=True,
+    metavar="ADDR:PORT",
+    help="Listen here; :PORT means every IPv4 address; may be repeated.",
+)
 _upstream = click.option("--upstream", multiple=True, metavar="URL", help="An endpoint; may be repeated.")
 _workers = click.option("--workers", type=click.IntRange(1, 256), help="Worker processes; default: one a core.")
 _admin = click.option(
