@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import os
 import random
 import re
 import shlex
@@ -189,7 +190,9 @@ class Child:
         """Tell it to stop, by its pid; again if it is slow; and kill it at last."""
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
             if self._process.returncode is None:
-                self._process.send_signal(number)
+                # Not Process.send_signal: that takes the exit status away from whoever waits for it.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._process.pid, number)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), PATIENCE_SECONDS)
                 return
