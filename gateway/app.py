@@ -171,13 +171,14 @@ class App:
         self._log_error(exchange, error)
         pipeline = exchange.route.pipeline
         response = pipeline.ask_error(exchange, error) or error_response(exchange, error)
-        response.headers.set_default(*SERVER)
         try:
             if pipeline.on_response:
                 await run(pipeline.on_response, exchange, response, "on_response", len(pipeline.plugins))
         except GatewayError as second:
             log.error("request %s: %s", exchange.id, second)
             response = error_response(exchange, second)
+        response.headers.set_default(*SERVER)
+        settle_framing(exchange, response)
         return response
 
     def _log_error(self, exchange: Exchange, error: GatewayError) -> None:

@@ -23,22 +23,28 @@ RESERVED_DESCRIPTORS = 64
 def bind(listener: Listener) -> socket.socket:
     """A listening socket for a listener. Raises ConfigurationError that names the address and the mend."""
     address = listener.bind
-    if address.path:
-        return _bind_unix(listener)
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    family = socket.AF_UNIX if address.path else socket.AF_INET6 if ":" in address.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((address.host, address.port))
+        if address.path:
+            _remove_stale(address.path)
+            bound.bind(address.path)
+        else:
+            _bind_address(bound, address)
         bound.listen(listener.backlog)
     except OSError as error:
         bound.close()
         raise ConfigurationError(f"listener {listener.label}: {_explain(error)}") from None
     bound.setblocking(False)
     return bound
+
+
+def _bind_address(bound: socket.socket, address: Address) -> None:
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if bound.family == socket.AF_INET6:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    bound.bind((address.host, address.port))
 
 
 def named(listeners: Iterable[Listener]) -> list[tuple[str, Listener]]:
@@ -53,20 +59,6 @@ def named(listeners: Iterable[Listener]) -> list[tuple[str, Listener]]:
         keyed.append((f"{address}#{seen[address]}" if seen[address] else address, listener))
         seen[address] += 1
     return keyed
-
-
-def _bind_unix(listener: Listener) -> socket.socket:
-    path = listener.bind.path
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _remove_stale(path)
-        bound.bind(path)
-        bound.listen(listener.backlog)
-    except OSError as error:
-        bound.close()
-        raise ConfigurationError(f"listener {listener.label}: {_explain(error)}") from None
-    bound.setblocking(False)
-    return bound
 
 
 def _remove_stale(path: str) -> None:
