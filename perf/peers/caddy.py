@@ -11,7 +11,10 @@ from perf.model import Contender
 LOG = "log {{\n\t\toutput file {path} {{\n\t\t\troll_disabled\n\t\t}}\n\t}}"
 
 
-def caddy(*, endpoints: int = 1, log: bool = False) -> Contender:
+REQUEST_ID = "request_header X-Request-ID {http.request.uuid}\n\theader X-Request-ID {http.request.uuid}"
+
+
+def caddy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
     """One core; it keeps as many upstream connections as there are clients."""
 
     def launch(lab: Lab) -> Server:
@@ -19,7 +22,10 @@ def caddy(*, endpoints: int = 1, log: bool = False) -> Contender:
         conf = lab.fill(
             "Caddyfile",
             PORT=port,
-            LOG=LOG.format(path=lab.dir / "caddy.access") if log else "",
+            LOG=LOG.format(path=lab.dir / "caddy.access") if balancer else "",
+            REQUEST_ID=REQUEST_ID if balancer else "",
+            BALANCE="least_conn" if balancer else "round_robin",
+            RETRIES="lb_retries 2" if balancer else "",
             ENDPOINTS=" ".join(f"127.0.0.1:{p}" for p in lab.origin_ports[:endpoints]),
         )
         env = {

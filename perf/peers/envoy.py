@@ -9,9 +9,32 @@ from perf import tools
 from perf.lab import Lab, Server, free_port
 from perf.model import Contender
 
+RETRIES = {"retry_on": "connect-failure,refused-stream,reset", "num_retries": 2}
+FIELDS = {
+    "time": "%START_TIME%",
+    "id": "%REQ(X-REQUEST-ID)%",
+    "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+    "method": "%REQ(:METHOD)%",
+    "host": "%REQ(:AUTHORITY)%",
+    "target": "%REQ(:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "status": "%RESPONSE_CODE%",
+    "bytes_in": "%BYTES_RECEIVED%",
+    "bytes_out": "%BYTES_SENT%",
+    "duration_ms": "%DURATION%",
+    "route": "%ROUTE_NAME%",
+    "endpoint": "%UPSTREAM_HOST%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "upstream_ms": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+    "user_agent": "%REQ(USER-AGENT)%",
+    "referer": "%REQ(REFERER)%",
+    "error": "%RESPONSE_FLAGS%",
+}
+"""Those of the gateway's own line."""
 
-def envoy(*, endpoints: int = 1, log: bool = False) -> Contender:
-    """One worker thread, no admin port, no tracing and no request id of its own."""
+
+def envoy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
+    """One worker thread, no admin port, no tracing; as a `balancer` it does what l7-balancer does."""
 
     def launch(lab: Lab) -> Server:
         port = free_port()
@@ -19,7 +42,10 @@ def envoy(*, endpoints: int = 1, log: bool = False) -> Contender:
             "envoy.json",
             PORT=port,
             ENDPOINTS=json.dumps([_endpoint(p) for p in lab.origin_ports[:endpoints]]),
-            ACCESS_LOG=json.dumps([_access_log(str(lab.dir / "envoy.access"))] if log else []),
+            ACCESS_LOG=json.dumps([_access_log(str(lab.dir / "envoy.access"))] if balancer else []),
+            REQUEST_ID=json.dumps(balancer),
+            RETRIES=f', "retry_policy": {json.dumps(RETRIES)}' if balancer else "",
+            BALANCE="LEAST_REQUEST" if balancer else "ROUND_ROBIN",
         )
         argv: list[str | Path] = [
             tools.find("envoy"),
@@ -44,4 +70,5 @@ def _endpoint(port: int) -> dict[str, object]:
 
 def _access_log(path: str) -> dict[str, object]:
     kind = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
-    return {"name": "envoy.access_loggers.file", "typed_config": {"@type": kind, "path": path}}
+    line = {"log_format": {"json_format": FIELDS}}
+    return {"name": "envoy.access_loggers.file", "typed_config": {"@type": kind, "path": path, **line}}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import tomllib
 from importlib.metadata import EntryPoint, entry_points
-from importlib.resources import files
 
 from perf import tools
 from perf.lab import HERE, Lab, Server, free_port
@@ -59,16 +57,6 @@ def with_plugin(name: str, config: str = "") -> Contender:
         return gateway(plugins=(use,)).launch(lab)
 
     return Contender(f"+ {name}", SUBJECT, launch)
-
-
-def profile_has(profile: str, plugin: str) -> bool:
-    """Whether the shipped profile lists this plugin; False when the profile is not installed."""
-    try:
-        package = _find("gateway.profiles", profile, "profile").value
-    except Unavailable:
-        return False
-    listed = tomllib.loads(files(package).joinpath("profile.toml").read_text()).get("plugins", [])
-    return plugin in [use if isinstance(use, str) else use.get("use") for use in listed]
 
 
 def _find(group: str, name: str, kind: str) -> EntryPoint:

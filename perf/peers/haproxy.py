@@ -6,16 +6,32 @@ from perf import tools
 from perf.lab import Lab, Server, free_port
 from perf.model import Contender
 
-LOG = "log stdout format raw local0 info\n    option httplog"
+# The fields of the gateway's own line, as far as there are such variables.
+LOG = (
+    "log stdout format raw local0 info\n    log-format '{"
+    '"time":%{+Q}T,"id":%{+Q}ID,"client":%{+Q}ci,"method":%{+Q}HM,"target":%{+Q}HU,"protocol":%{+Q}HV,'
+    '"status":%ST,"bytes_in":%U,"bytes_out":%B,"duration_ms":%Ta,"route":%{+Q}b,"endpoint":%{+Q}s,'
+    '"retries":%rc,"upstream_ms":%Tr}\''
+)
+REQUEST_ID = """unique-id-format %[uuid()]
+    http-request set-header X-Request-ID %[unique-id]
+    http-response set-header X-Request-ID %[unique-id]"""
 
 
-def haproxy(*, endpoints: int = 1, log: bool = False) -> Contender:
-    """One thread, connections to the endpoints always reused."""
+def haproxy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
+    """One thread, connections to the endpoints always reused; as a `balancer` it does what l7-balancer does."""
 
     def launch(lab: Lab) -> Server:
         port = free_port()
         servers = [f"server app{n} 127.0.0.1:{p}" for n, p in enumerate(lab.origin_ports[:endpoints])]
-        conf = lab.fill("haproxy.cfg", PORT=port, LOG=LOG if log else "", SERVERS="\n    ".join(servers))
+        conf = lab.fill(
+            "haproxy.cfg",
+            PORT=port,
+            BALANCE="leastconn" if balancer else "roundrobin",
+            LOG=LOG if balancer else "",
+            REQUEST_ID=REQUEST_ID if balancer else "",
+            SERVERS="\n    ".join(servers),
+        )
         process = lab.run("haproxy", [tools.find("haproxy"), "-db", "-f", conf])
         return Server(f"http://127.0.0.1:{port}", (process,))
 

@@ -1,4 +1,4 @@
-"""nginx as a reverse proxy: over plain HTTP or TLS, with or without an access log, or asking a decider."""
+"""nginx as a reverse proxy: over plain HTTP or TLS, as a balancer, or asking a decider."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ TLS = """ssl_certificate {cert};
         ssl_session_cache shared:tls:10m;"""
 
 
-def nginx(*, endpoints: int = 1, tls: bool = False, log: bool = False) -> Contender:
-    """A plain reverse proxy."""
+REQUEST_ID = """proxy_set_header X-Request-ID $request_id;
+        add_header X-Request-ID $request_id always;"""
+
+
+def nginx(*, endpoints: int = 1, tls: bool = False, balancer: bool = False) -> Contender:
+    """A plain reverse proxy; as a `balancer` it does what the profile l7-balancer does."""
 
     def launch(lab: Lab) -> Server:
-        return _start(lab, endpoints=endpoints, tls=tls, log=log)
+        return _start(lab, endpoints=endpoints, tls=tls, balancer=balancer)
 
     return Contender("nginx", "nginx", launch)
 
@@ -42,7 +46,7 @@ def nginx_auth_request() -> Contender:
     return Contender("nginx + auth_request", "nginx", launch, note="to a Granian ASGI app; both counted")
 
 
-def _start(lab: Lab, *, endpoints: int = 1, tls: bool = False, log: bool = False, decider: int = 0) -> Server:
+def _start(lab: Lab, *, endpoints: int = 1, tls: bool = False, balancer: bool = False, decider: int = 0) -> Server:
     port = free_port()
     cert, key = lab.certificate() if tls else ("", "")
     conf = lab.fill(
@@ -52,7 +56,9 @@ def _start(lab: Lab, *, endpoints: int = 1, tls: bool = False, log: bool = False
         LISTEN=f"127.0.0.1:{port}{' ssl' if tls else ''} backlog=4096",
         TLS=TLS.format(cert=cert, key=key) if tls else "",
         SERVERS=" ".join(f"server 127.0.0.1:{p};" for p in lab.origin_ports[:endpoints]),
-        ACCESS_LOG=f"{lab.dir}/nginx-{port}.access combined buffer=64k flush=1s" if log else "off",
+        ACCESS_LOG=f"{lab.dir}/nginx-{port}.access json buffer=64k flush=1s" if balancer else "off",
+        BALANCER="least_conn;" if balancer else "",
+        REQUEST_ID=REQUEST_ID if balancer else "",
         DECIDE="auth_request /_decide;" if decider else "",
         DECIDER=decider or 9,
     )

@@ -1,4 +1,4 @@
-"""`l7-balancer`: the shipped profile as it stands, two endpoints. Peers log if the profile does."""
+"""`l7-balancer`: the shipped profile as it stands, two endpoints. Peers do the same work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from perf.lab import SMALL_BODY
 from perf.model import Check, Goal, Scenario
 from perf.peers.caddy import caddy
 from perf.peers.envoy import envoy
-from perf.peers.gateway import gateway, profile_has
+from perf.peers.gateway import gateway
 from perf.peers.haproxy import haproxy
 from perf.peers.nginx import nginx
 
@@ -14,16 +14,15 @@ PROFILE = "l7-balancer"
 
 
 def scenario() -> Scenario:
-    log = profile_has(PROFILE, "access-log")
     return Scenario(
         name=PROFILE,
-        summary=f"the shipped profile as it stands, two endpoints, access log {'on' if log else 'off'}",
+        summary="the shipped profile as it stands, two endpoints; peers log, number and retry as it does",
         contenders=(
             gateway(profile=PROFILE, endpoints=2),
-            nginx(endpoints=2, log=log),
-            haproxy(endpoints=2, log=log),
-            envoy(endpoints=2, log=log),
-            caddy(endpoints=2, log=log),
+            nginx(endpoints=2, balancer=True),
+            haproxy(endpoints=2, balancer=True),
+            envoy(endpoints=2, balancer=True),
+            caddy(endpoints=2, balancer=True),
         ),
         goals=(Goal("nginx", 3.3, 2.4), Goal("envoy", 0.8, 0.6)),
         checks=(Check(body_bytes=SMALL_BODY),),
