@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -100,8 +101,8 @@ def configured(factory: Callable[..., Any], settings: dict[str, Any], where: str
         raise
     except Exception as error:
         said = str(error) if isinstance(error, ValueError) else repr(error)
-        if model is None and isinstance(error, TypeError):
-            said += "; settings need a class Config(PluginConfig) inside the class"
+        if model is None and len(inspect.signature(factory).parameters):
+            said = "its __init__ takes settings: describe them in a class Config(PluginConfig) inside the class"
         raise ConfigurationError(f"{where}: {factory.__name__} cannot be made: {said}") from error
 
 
@@ -165,7 +166,7 @@ def find_plugin(use: PluginUse, base: str, modules: dict[Path, ModuleType] | Non
         try:
             cls = known[use.use].load()
         except Exception as error:
-            raise ConfigurationError(f"{use.where}: {place} cannot be imported: {error!r}") from error
+            raise ConfigurationError(f"{use.where}: {place} cannot be imported: {_said(error)}") from error
     check_plugin(cls, f"{use.where}: {place}")
     return cls
 
@@ -190,7 +191,11 @@ def _from_file(use: PluginUse, base: str, modules: dict[Path, ModuleType]) -> tu
     module = modules[path]
     cls = getattr(module, name, None)
     if not isinstance(cls, type):
-        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+        classes = [
+            key
+            for key, value in vars(module).items()
+            if isinstance(value, type) and value.__module__ == module.__name__
+        ]
         raise ConfigurationError(f"{use.where}: {path} has no class {name!r}{nearest(name, classes)}")
     return cls, f"plugin {name!r} ({path})"
 
@@ -206,8 +211,16 @@ def _import_file(path: Path, where: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         sys.modules.pop(name, None)
-        raise ConfigurationError(f"{where}: {path} cannot be imported: {error!r}") from error
+        raise ConfigurationError(f"{where}: {path} cannot be imported: {_said(error)}") from error
     return module
+
+
+def _said(error: Exception) -> str:
+    """What went wrong in a file, and in which line."""
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name} line {last.lineno}: {type(error).__name__}: {error}"
 
 
 def check_plugin(cls: object, place: str) -> None:

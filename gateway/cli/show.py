@@ -40,7 +40,7 @@ def checked(source: Source) -> None:
     """Build everything, as a worker would, and print what came out."""
     app = App(source)
     for listener in app.settings.listeners:
-        check_certificate(listener)
+        check_certificate(listener, source.name)
     out = console()
     effective = app.settings.model_dump(mode="json", exclude={"plugins", "routes"}, exclude_none=True)
     out.print("[bold]Configuration[/] (profile, site and defaults together)")

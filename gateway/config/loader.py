@@ -24,6 +24,9 @@ from gateway.errors import ConfigurationError
 PROFILES = "gateway.profiles"
 """The entry-point group: a profile's name → the module beside whose `profile.toml` it is."""
 
+COMMAND_LINE = "command line"
+"""In the place of a site file's name."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -62,7 +65,7 @@ def load(
         path = Path(target)
         source = merge(read_toml(path), name=target, base=path.resolve().parent)
     else:
-        source = merge({"profile": target}, name="command line", base=Path.cwd())
+        source = merge({"profile": target}, name=COMMAND_LINE, base=Path.cwd())
     return _with_options(source, listen, upstream, workers)
 
 
@@ -70,9 +73,9 @@ def _with_options(source: Source, listen: Sequence[str], upstream: Sequence[str]
     data, defaults = dict(source.data), source.data.get("defaults", {})
     if listen:
         data["listeners"] = [deep_merge(defaults.get("listener", {}), {"bind": bind}) for bind in listen]
-    elif "listeners" not in data and source.name == "command line":
+    elif "listeners" not in data and source.name == COMMAND_LINE:
         raise ConfigurationError("no listener: say where to listen, as in --listen 127.0.0.1:8080")
-    if not upstream and "upstreams" not in data and source.name == "command line":
+    if not upstream and "upstreams" not in data and source.name == COMMAND_LINE:
         raise ConfigurationError("no upstream: say where to send requests, as in --upstream http://127.0.0.1:9001")
     upstreams = data.get("upstreams", {})
     if upstream and isinstance(upstreams, dict):
@@ -104,7 +107,8 @@ def merge(site: Data, *, name: str, base: Path) -> Source:
     profile_name = site.get("profile", "")
     if not isinstance(profile_name, str):
         raise ConfigurationError(f"{name}: profile: expected a name or a path, not {profile_name!r}")
-    profile = read_profile(profile_name, base) if profile_name else {}
+    where = "" if name == COMMAND_LINE else f"{name}: "
+    profile = read_profile(profile_name, base, where) if profile_name else {}
     data = deep_merge(
         {key: value for key, value in profile.items() if key != "plugins"},
         {key: value for key, value in site.items() if key not in ("plugins", "routes")},
@@ -148,15 +152,15 @@ def installed_profiles() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group=PROFILES), key=lambda entry: entry.name)}
 
 
-def read_profile(name: str, base: Path) -> Data:
-    """A profile's data, by name or as a path to a TOML file. Raises ConfigurationError."""
+def read_profile(name: str, base: Path, where: str = "") -> Data:
+    """A profile's data, by name or as a path to a TOML file. Raises ConfigurationError that begins with `where`."""
     if name.endswith(".toml"):
         return read_toml(base / name)
     known = installed_profiles()
     if name not in known:
         hint = nearest(name, known)
         install = f"; is gateway-profile-{name} installed?" if not known else ""
-        raise ConfigurationError(f"profile {name!r} is not installed{hint}{install}")
+        raise ConfigurationError(f"{where}profile {name!r} is not installed{hint}{install}")
     return tomllib.loads((files(known[name].value) / "profile.toml").read_text(encoding="utf-8"))
 
 
@@ -176,9 +180,21 @@ def describe(error: ValidationError, place: Any) -> str:
             least = item["ctx"]["min_length"]
             message = f"needs at least {least} {'entry' if least == 1 else 'entries'}"
         elif item["type"] not in ("value_error", "unknown_key"):
-            message = f"{message[:1].lower()}{message[1:]}, not {item['input']!r}"
+            expected = _EXPECTED.get(item["type"]) or message[:1].lower() + message[1:]
+            message = f"{expected}, not {item['input']!r}"
         lines.append(": ".join(part for part in (place(location), path, message) if part))
     return "\n".join(lines)
+
+
+_EXPECTED = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "expected a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "expected a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "expected true or false"),
+    **dict.fromkeys(("list_type", "tuple_type"), "expected a list: [ … ]"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "expected a table"),
+    "string_type": "expected text in quotes",
+}
+"""In our words, by pydantic's type of error."""
 
 
 def _is_within(location: Sequence[str | int], outer: Sequence[str | int]) -> bool:

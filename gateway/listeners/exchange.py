@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.listeners")
 
 
+SLICE_BYTES = 64 * 1024
+PROVEN_BYTES = 1024 * 1024
+"""A body is sent in slices until so much is gone. Granian queues several pieces, whatever their size, so larger
+ones are for clients that take them; this is more than what the system holds for a client that takes nothing."""
+
+
 class Host:
     """What a listener serves with: the App of the moment, which a reload replaces by one assignment."""
 
@@ -229,12 +235,22 @@ class HttpExchange(Exchange):
         if self.open_body is None or not self.open_body.has_data():
             await send({"type": "http.response.body", "body": b"", "more_body": True})  # Granian holds the head
         async for piece in body:
-            if piece:
+            if len(piece) > SLICE_BYTES and self.bytes_sent < PROVEN_BYTES:
+                await self._send_slices(piece)
+            elif piece:
                 self.bytes_sent += len(piece)
                 sending = send({"type": "http.response.body", "body": piece, "more_body": True})
                 del piece  # Granian has its own copy, and a slow client may take long
                 await sending
         send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_slices(self, data: bytes) -> None:
+        # hot: large
+        send = self.transport.send
+        for start in range(0, len(data), SLICE_BYTES):
+            piece = data[start : start + SLICE_BYTES]
+            self.bytes_sent += len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
 
     def _cut(self, error: GatewayError) -> None:
         if self.open_body is not None:

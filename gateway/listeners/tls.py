@@ -9,13 +9,14 @@ from gateway.config.model import Listener
 from gateway.errors import ConfigurationError
 
 
-def check_certificate(listener: Listener) -> None:
+def check_certificate(listener: Listener, file: str) -> None:
     """Raise ConfigurationError unless certificate and key can be read and belong together."""
     if listener.tls is None:
         return
     cert, key = listener.tls.cert, listener.tls.key
-    for path in (cert, key):
-        _check_readable(listener, path)
+    place = f"{file}: listener {listener.label}: tls"
+    _check_readable(cert, f"{place}.cert")
+    _check_readable(key, f"{place}.key")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
     except ssl.SSLError as error:
@@ -23,12 +24,12 @@ def check_certificate(listener: Listener) -> None:
             what = f"the key {key} does not belong to the certificate {cert}"
         else:
             what = f"{cert} and {key} are no certificate and key in PEM form"
-        raise ConfigurationError(f"listener {listener.label}: tls: {what}") from None
+        raise ConfigurationError(f"{place}: {what}") from None
 
 
-def _check_readable(listener: Listener, path: Path) -> None:
+def _check_readable(path: Path, place: str) -> None:
     try:
         with path.open("rb"):
             pass
     except OSError as error:
-        raise ConfigurationError(f"listener {listener.label}: tls: {path}: {error.strerror}") from None
+        raise ConfigurationError(f"{place}: {path}: {error.strerror}") from None

@@ -19,6 +19,10 @@ from gateway.errors import ConfigurationError
 RESERVED_DESCRIPTORS = 64
 """For logs, the bus, libraries, and connections that are just being opened."""
 
+UNSENT_BYTES = 128 * 1024
+"""What the system holds for a client beyond what is on its way; connections inherit it from their listener.
+Otherwise a client that stalls has 4 MiB of a large response waiting for it, and nobody notices that it stalls."""
+
 
 def bind(listener: Listener) -> socket.socket:
     """A listening socket for a listener. Raises ConfigurationError that names the address and the mend."""
@@ -42,6 +46,7 @@ def bind(listener: Listener) -> socket.socket:
 def _bind_address(bound: socket.socket, address: Address) -> None:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     if bound.family == socket.AF_INET6:
         bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     bound.bind((address.host, address.port))

@@ -69,7 +69,7 @@ class Supervisor:
 
     def _bind(self, listeners: tuple[Listener, ...]) -> None:
         for key, listener in sockets.named(listeners):
-            check_certificate(listener)
+            check_certificate(listener, self._source.name)
             if key not in self._sockets:
                 self._sockets[key] = sockets.bind(listener)
 

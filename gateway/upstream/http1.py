@@ -113,14 +113,15 @@ class Http1Connection(ResponseReader, asyncio.Protocol):
         return data
 
     def _take_piece(self) -> bytes:
-        """The next piece to pass on: small ones are joined, since each costs its own way to the client."""
+        """The next piece to pass on: small ones are joined, since each costs its own way to the client.
+
+        A connection that was paused stays so: no more is read while there is something to pass on.
+        """
         # hot: large
-        if self._size <= JOINED_BYTES or len(self._chunks) == 1:
+        if self._size <= JOINED_BYTES:
             return self.take_body()
         data = self._chunks.pop(0)
         self._size -= len(data)
-        if self._is_paused and self._size <= HIGH_WATER_BYTES:
-            self._resume()
         return data
 
     def _resume(self) -> None:
@@ -136,6 +137,8 @@ class Http1Connection(ResponseReader, asyncio.Protocol):
     async def read(self) -> bytes:
         """The next piece of the body; empty at its end. Raises ResponseCut if the endpoint ends or stalls in it."""
         while not self._chunks:
+            if self._is_paused:
+                self._resume()
             if self.is_complete:
                 return b""
             if self._error is not None:

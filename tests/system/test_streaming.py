@@ -150,7 +150,6 @@ def test_a_stalled_origin_stops_the_reading_of_the_client(site, app):
         assert site.rss_bytes - before < 16 * MIB
 
 
-@pytest.mark.xfail(strict=True, reason="the server core queues several whole pieces: 1.9 MiB a stalled client")
 def test_many_stalled_clients_cost_little_memory_each(site, app):
     floods: list[Flood] = []
 

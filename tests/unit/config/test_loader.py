@@ -81,12 +81,12 @@ class TestFiles:
 
 class TestOptions:
     def test_a_profile_needs_a_listener(self, monkeypatch):
-        monkeypatch.setattr(loader, "read_profile", lambda name, base: {})
+        monkeypatch.setattr(loader, "read_profile", lambda name, base, where: {})
         with pytest.raises(ConfigurationError, match="say where to listen, as in --listen"):
             load("l7-balancer", upstream=["http://a"])
 
     def test_a_profile_by_name_serves_what_the_command_line_says(self, monkeypatch):
-        monkeypatch.setattr(loader, "read_profile", lambda name, base: {"plugins": ["one"]})
+        monkeypatch.setattr(loader, "read_profile", lambda name, base, where: {"plugins": ["one"]})
         source = load("l7-balancer", listen=["127.0.0.1:1"], upstream=["http://a"])
         settings = source.settings()
         assert (source.name, source.profile, settings.profile) == ("command line", "l7-balancer", "l7-balancer")

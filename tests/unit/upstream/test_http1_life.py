@@ -63,9 +63,14 @@ class TestLimits:
         await line.connection.head()
         taken = 0
         while taken < fed:
+            assert not line.wire.is_reading
             taken += len(await line.connection.read())
-        assert line.wire.is_reading
         assert taken == fed
+        more = asyncio.create_task(line.connection.read())
+        await asyncio.sleep(0)
+        assert line.wire.is_reading
+        line.feed(b"more")
+        assert await more == b"more"
 
 
 class TestAgain:
