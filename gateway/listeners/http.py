@@ -118,7 +118,12 @@ class _EmbeddedServer(Server):
         """Start Granian's worker on this loop and return when it has stopped."""
         loop = asyncio.get_running_loop()
         stopped: asyncio.Future[None] = loop.create_future()
-        signal.add_cb(lambda: loop.call_soon_threadsafe(stopped.set_result, None))
+
+        def stop() -> None:
+            if not stopped.done():  # cancelled, if a drain came to its deadline meanwhile
+                stopped.set_result(None)
+
+        signal.add_cb(lambda: loop.call_soon_threadsafe(stop))
         worker = _core.ASGIWorker(
             number,
             sock,
