@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
 
 from gateway.admission import TrustedProxies, check
 from gateway.bus import Bus
 from gateway.config.loader import Source
+from gateway.config.model import EndpointSettings, Settings
 from gateway.config.model import Route as RouteSettings
-from gateway.config.model import Settings
 from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
 from gateway.forward import SERVER, forward
@@ -28,6 +29,9 @@ from gateway.upstream.group import Upstream
 from gateway.upstream.ticker import Ticker
 
 log = logging.getLogger("gateway")
+
+ENDPOINTS, MARKS, WEIGHTS = "endpoints.set", "endpoints.mark", "endpoints.weight"
+"""Topics of the bus under which all workers agree about endpoints; their messages are kept."""
 
 
 class App:
@@ -64,6 +68,7 @@ class App:
         self._trusted = TrustedProxies(self.settings.trusted_proxies)
         self.has_trusted_proxies = not self._trusted.is_empty
         self._limits = self.settings.limits
+        self._subscriptions: list[Callable[[], None]] = []
         for upstream in self.upstreams.values():
             upstream.on_change = self._endpoint_changed
 
@@ -71,6 +76,52 @@ class App:
         choice = self.settings.upstreams[name].balancer
         balancer: Balancer = self.registry.build("balancer", choice, f"{file}: upstreams.{name}.balancer")
         return balancer
+
+    # -- endpoints ---------------------------------------------------------------------------------------------
+
+    def mark(self, upstream: str, endpoint: str, source: str, state: EndpointState, reason: str) -> None:
+        """Say in every worker what a source holds an endpoint for; UP takes back what it said before."""
+        message = {"upstream": upstream, "endpoint": endpoint, "source": source}
+        message |= {"state": state.value, "reason": reason}
+        self.bus.publish(MARKS, message, keep=f"{upstream} {endpoint} {source}")
+
+    def set_endpoints(self, upstream: str, endpoints: Iterable[EndpointSettings]) -> None:
+        """Give an upstream just these endpoints, in every worker."""
+        listed = [endpoint.model_dump() for endpoint in endpoints]
+        self.bus.publish(ENDPOINTS, {"upstream": upstream, "endpoints": listed}, keep=upstream)
+
+    def describe_endpoints(self) -> list[dict[str, Any]]:
+        """Every endpoint as it stands in this worker, as plain data."""
+        return [
+            {"upstream": upstream.name, **endpoint.describe()}
+            for upstream in self.upstreams.values()
+            for endpoint in upstream.endpoints
+        ]
+
+    def _listen_to_bus(self) -> None:
+        topics = {ENDPOINTS: self._on_endpoints, MARKS: self._on_mark, WEIGHTS: self._on_weight}
+        self._subscriptions = [self.bus.subscribe(topic, callback) for topic, callback in topics.items()]
+
+    def _on_endpoints(self, message: dict[str, Any]) -> None:
+        upstream = self.upstreams.get(message["upstream"])
+        if upstream is not None:
+            upstream.set_endpoints([EndpointSettings(**item) for item in message["endpoints"]])
+            for mark in self.bus.kept(MARKS):
+                self._on_mark(mark)
+            for weight in self.bus.kept(WEIGHTS):
+                self._on_weight(weight)
+
+    def _on_mark(self, message: dict[str, Any]) -> None:
+        upstream = self.upstreams.get(message["upstream"])
+        endpoint = upstream and upstream.find(message["endpoint"])
+        if upstream and endpoint:
+            upstream.mark(endpoint, message["source"], EndpointState(message["state"]), message["reason"])
+
+    def _on_weight(self, message: dict[str, Any]) -> None:
+        upstream = self.upstreams.get(message["upstream"])
+        endpoint = upstream and upstream.find(message["endpoint"])
+        if upstream and endpoint:
+            upstream.set_weight(endpoint, message["weight"])
 
     def once(self, name: str) -> bool:
         """Whether this worker is the one that runs a job of the whole gateway."""
@@ -80,6 +131,7 @@ class App:
 
     async def startup(self) -> None:
         """Start the plugins, in order. Raises PluginError if one refuses; those before it are shut down."""
+        self._listen_to_bus()
         started: list[tuple[str, object]] = []
         for name, plugin in self._every_plugin:
             try:
@@ -94,6 +146,8 @@ class App:
         """Stop the plugins, in reverse order, and close idle connections."""
         for name, plugin in reversed(self._every_plugin):
             await self._shut_down(name, plugin)
+        for unsubscribe in self._subscriptions:
+            unsubscribe()
         for upstream in self.upstreams.values():
             upstream.close()
 
@@ -155,13 +209,15 @@ class App:
         if self.has_trusted_proxies:
             request.client = self._trusted.client_of(request)
         route = router.only
-        exchange.route = route or self._unrouted
+        exchange.route = self._unrouted if route is None else route
+        exchange.upstream = exchange.route.upstream
         check(request, self._limits)
         if route is None:
             route = router.match(request)
             if route is None:
                 raise NoRoute
             exchange.route = route
+            exchange.upstream = route.upstream
         return route
 
     async def _respond_to_error(self, exchange: Exchange, error: GatewayError) -> Response:

@@ -45,7 +45,7 @@ NO_BODY = dict.fromkeys(("POST", "PUT", "PATCH"), b"content-length: 0\r\n")
 def forward(exchange: Exchange) -> Awaitable[Response]:
     """The upstream's response, from the first attempt that brought one. Raises GatewayError."""
     # hot: plain. Not a coroutine itself: most exchanges need no more than the loop below.
-    upstream = exchange.route.upstream
+    upstream = exchange.upstream
     upstream.earn_retry()
     if exchange.request.has_body or upstream.settings.timeouts.total:
         return _forward_at_length(exchange, upstream)
@@ -117,12 +117,13 @@ def pick(exchange: Exchange, upstream: Upstream, failed: Sequence[Endpoint]) -> 
     candidates = upstream.available
     if failed:
         candidates = tuple(endpoint for endpoint in candidates if endpoint not in failed)
+    pipeline = exchange.route.pipeline
+    if pipeline.on_select:
+        selected = pipeline.select(exchange, candidates)
+        if selected is not None:
+            return selected
     if not candidates:
         raise upstream.nobody()
-    pipeline = exchange.route.pipeline
-    endpoint = pipeline.select(exchange, candidates) if pipeline.on_select else None
-    if endpoint is not None:
-        return endpoint
     endpoint = upstream.balancer.choose(exchange, candidates)
     if endpoint is None:
         raise upstream.nobody()
@@ -214,7 +215,7 @@ def _response(
         return Response.adopt(attempt.status or 0, headers, data)
     if connection.announced_length is not None:
         headers.append((b"content-length", connection.announced_length))
-    total = exchange.route.upstream.settings.timeouts.total
+    total = exchange.upstream.settings.timeouts.total
     streamed = UpstreamBody(exchange, attempt, connection, body, total)
     exchange.open_body = streamed
     return Response.adopt(attempt.status or 0, headers, streamed)

@@ -59,7 +59,11 @@ class HookSpecs:
 
     @_hookspec
     def on_select(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
-        """Each attempt, before the balancer, with the available endpoints. The first Endpoint wins. Synchronous."""
+        """Each attempt, before the balancer, with the available endpoints. The first Endpoint wins. Synchronous.
+
+        `endpoints` leaves out those that failed in this exchange. An endpoint that is draining is not in it and may
+        still be returned for a session that it has (`exchange.upstream.find(name)`, `endpoint.keeps_sessions`).
+        """
 
     @_hookspec
     def on_upstream_request(self, exchange: Exchange, attempt: Attempt) -> Awaitable[None] | None:

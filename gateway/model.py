@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.app import App
     from gateway.routing import Route
     from gateway.upstream.endpoint import Endpoint
+    from gateway.upstream.group import Upstream
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -223,6 +224,8 @@ class Exchange:
     app: App
     request: Request
     route: Route
+    upstream: Upstream
+    """Who will be asked: the route's upstream, until a plugin's `on_request` puts another one here."""
     response: Response | None = None
     error: GatewayError | None = None
     """The failure that the client was told of, if any."""

@@ -59,7 +59,7 @@ async def open_tunnel(exchange: Exchange) -> Response:
 
     Moves to another endpoint under the rules of `forward`. Raises GatewayError.
     """
-    upstream = exchange.route.upstream
+    upstream = exchange.upstream
     upstream.earn_retry()
     total = upstream.settings.timeouts.total
     try:

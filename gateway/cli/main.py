@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from gateway.cli import show
+from gateway.cli import endpoints, show
+from gateway.cli.asking import admin_option, ask_running, site_argument
 from gateway.cli.demo import demo
 from gateway.config.loader import Source, load
 from gateway.errors import ConfigurationError
-from gateway.process import admin
 from gateway.process.logs import set_up_logging
 from gateway.process.supervisor import Supervisor
 
@@ -47,9 +47,6 @@ _listen = click.option(
 )
 _upstream = click.option("--upstream", multiple=True, metavar="URL", help="An endpoint; may be repeated.")
 _workers = click.option("--workers", type=click.IntRange(1, 256), help="Worker processes; default: one a core.")
-_admin = click.option(
-    "--admin", "path", type=click.Path(path_type=Path), help="The admin socket, if it was configured."
-)
 
 
 @main.command()
@@ -94,48 +91,32 @@ def profiles(schema: bool) -> None:
     show.profiles(as_schema=schema)
 
 
-def _admin_socket(target: str | None, path: Path | None) -> Path:
-    """The socket of the gateway that is meant: as given, as its site file says, or found among those running."""
-    if path is None and target is not None:
-        try:
-            path = load(target).settings().admin_socket
-        except ConfigurationError:
-            path = None  # a file that is wrong now may still be the one that a gateway runs
-    return admin.find(target, path)
-
-
-def _ask(command: str, target: str | None, path: Path | None) -> None:
-    reply = admin.ask(_admin_socket(target, path), command)
-    if "error" in reply:
-        raise ConfigurationError(reply["error"])
-    click.echo(reply["done"])
-
-
 @main.command()
-@click.argument("target", required=False, metavar="[SITE.TOML]")
-@_admin
+@site_argument
+@admin_option
 def reload(target: str | None, path: Path | None) -> None:
     """Have a running gateway read its configuration anew; one that is wrong changes nothing."""
-    _ask("reload", target, path)
+    click.echo(ask_running("reload", target, path)["done"])
 
 
 @main.command()
-@click.argument("target", required=False, metavar="[SITE.TOML]")
-@_admin
+@site_argument
+@admin_option
 def restart(target: str | None, path: Path | None) -> None:
     """Replace the workers of a running gateway one by one, without refusing a connection."""
-    _ask("restart", target, path)
+    click.echo(ask_running("restart", target, path)["done"])
 
 
 @main.command()
-@click.argument("target", required=False, metavar="[SITE.TOML]")
-@_admin
+@site_argument
+@admin_option
 def status(target: str | None, path: Path | None) -> None:
     """Show the workers and listeners of a running gateway."""
-    show.status(admin.ask(_admin_socket(target, path), "status"))
+    show.status(ask_running("status", target, path))
 
 
-main.add_command(demo)
+for _command in (demo, *endpoints.COMMANDS):
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

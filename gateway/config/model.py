@@ -133,6 +133,11 @@ class EndpointSettings(Model):
 
     url: str
     weight: Annotated[int, Field(ge=0, le=65535)] = 1
+    """Its share of the traffic, for the balancers that know weights. 0 means none."""
+    priority: Annotated[int, Field(ge=0, le=255)] = 0
+    """Endpoints with a higher number are asked only when too few of the lower ones are left: backups."""
+    zone: str = ""
+    """Where it is; see `prefer.zone` of the upstream."""
 
     @field_validator("url")
     @classmethod
@@ -232,6 +237,18 @@ class Retries(Model):
     """Retries as a share of the live traffic of this upstream, so that a sick one is not beaten by them."""
 
 
+class Preferences(Model):
+    """Which of the endpoints that are up are asked, before the balancer picks one of them."""
+
+    zone: str = ""
+    """Endpoints of this zone are asked as long as enough of them are left."""
+    enough: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The share of a priority (or zone) that must be up: below it the next one helps out, too."""
+    panic: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """With less than this share of all endpoints up, those that are down are asked, too: health may be wrong, and
+    the few that are left would be overrun. 0 means never."""
+
+
 class UpstreamTLS(Model):
     """How an https endpoint is verified."""
 
@@ -270,6 +287,9 @@ class Upstream(Model):
     pool: Pool = Pool()
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
+    prefer: Preferences = Preferences()
+    slow_start: Duration = 0.0
+    """Seconds over which an endpoint that came back gets its share again, for balancers that know weights."""
     tls: UpstreamTLS = UpstreamTLS()
     max_response_header: Size = 64 * 1024
 

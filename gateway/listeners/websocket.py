@@ -192,7 +192,7 @@ class Relay:
             self._end.set_result(end)
 
     def _look_at_clock(self) -> None:
-        seconds = self._exchange.route.upstream.settings.timeouts.tunnel_idle
+        seconds = self._exchange.upstream.settings.timeouts.tunnel_idle
         if not seconds:
             return
         left = self._active_at + seconds - self._loop.time()

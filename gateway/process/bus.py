@@ -34,20 +34,20 @@ class Link:
         reader, writer = await asyncio.open_connection(sock=end, limit=MAX_MESSAGE_BYTES)
         return cls(reader, writer)
 
-    def send(self, topic: str, message: Any = None) -> None:
+    def send(self, topic: str, message: Any = None, keep: str = "") -> None:
         """Send without waiting; a link that is closed swallows it. Raises ValueError for what is too large."""
-        line = orjson.dumps([topic, message]) + b"\n"
+        line = orjson.dumps([topic, message, keep]) + b"\n"
         if len(line) > MAX_MESSAGE_BYTES:
             raise ValueError(f"a message on {topic!r} has {len(line)} bytes; {MAX_MESSAGE_BYTES} is the most")
         if not self._writer.is_closing():
             self._writer.write(line)
 
-    async def messages(self) -> AsyncIterator[tuple[str, Any]]:
-        """Every message until the other side is gone."""
+    async def messages(self) -> AsyncIterator[tuple[str, Any, str]]:
+        """Every message, with its topic and the key that it is kept under, until the other side is gone."""
         try:
             while line := await self._reader.readline():
-                topic, message = orjson.loads(line)
-                yield topic, message
+                topic, message, keep = orjson.loads(line)
+                yield topic, message, keep
         except ConnectionError:
             pass  # killed, or gone without reading everything: an end like any other
         except ValueError as error:
@@ -65,7 +65,7 @@ class WorkerBus(Bus):
         super().__init__()
         self._link = link
 
-    def publish(self, topic: str, message: Any) -> None:
+    def publish(self, topic: str, message: Any, keep: str = "") -> None:
         """Send a message to every subscriber of every worker."""
-        self.deliver(topic, message)
-        self._link.send(topic, message)
+        self.deliver(topic, message, keep)
+        self._link.send(topic, message, keep)

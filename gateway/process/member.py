@@ -24,23 +24,32 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": s
 """For glibc: keep the pieces of bodies on the heap. Given back to the system and taken anew for each piece,
 their page faults cost as much as everything else that is done to a large body (`large`)."""
 
-Relay = Callable[["Member", str, Any], None]
+Relay = Callable[["Member", str, Any, str], None]
 
 
 class Member:
     """A worker process; made anew for every replacement."""
 
     def __init__(
-        self, index: int, source: dict[str, Any], bound: list[socket.socket], max_connections: int, relay: Relay
+        self,
+        index: int,
+        source: dict[str, Any],
+        bound: list[socket.socket],
+        max_connections: int,
+        relay: Relay,
+        kept: dict[str, dict[str, Any]],
     ) -> None:
+        """`kept` are the messages that it has missed, by topic and key."""
         self.index = index
         self._source = source
         self._bound = bound
         self._max_connections = max_connections
         self._relay = relay
+        self._kept = kept
         self._process: asyncio.subprocess.Process | None = None
         self._link: Link | None = None
-        self._reply: asyncio.Future[None] | None = None
+        self._reply: asyncio.Future[Any] | None = None
+        self._asking = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         self._born = time.monotonic()
 
@@ -74,6 +83,9 @@ class Member:
         theirs.close()
         self._link = await Link.open(ours)
         self._reading = asyncio.create_task(self._follow(self._link))
+        for topic, messages in self._kept.items():
+            for key, message in messages.items():
+                self._link.send(topic, message, key)
         configuration = {
             "source": self._source,
             "worker": self.index,
@@ -92,40 +104,45 @@ class Member:
         await self._request("supervisor.prepare", source)
         self._source = source
 
-    async def _request(self, topic: str, message: Any) -> None:
+    async def _request(self, topic: str, message: Any) -> Any:
         assert self._link is not None
-        self._reply = asyncio.get_running_loop().create_future()
-        self._link.send(topic, message)
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await self._reply
-        except TimeoutError:
-            raise ConfigurationError(f"worker {self.index} did not answer within {START_SECONDS:g} s") from None
-        finally:
-            self._reply = None
+        async with self._asking:
+            self._reply = asyncio.get_running_loop().create_future()
+            self._link.send(topic, message)
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    return await self._reply
+            except TimeoutError:
+                raise ConfigurationError(f"worker {self.index} did not answer within {START_SECONDS:g} s") from None
+            finally:
+                self._reply = None
 
     async def _follow(self, link: Link) -> None:
-        async for topic, message in link.messages():
-            if topic in ("worker.ready", "worker.prepared"):
-                self._settle(None)
+        async for topic, message, keep in link.messages():
+            if topic in ("worker.ready", "worker.prepared", "worker.answer"):
+                self._settle(message)
             elif topic == "worker.failed":
                 self._settle(ConfigurationError(message))
             elif not topic.startswith("worker."):
-                self._relay(self, topic, message)
+                self._relay(self, topic, message, keep)
         self._settle(ConfigurationError(f"worker {self.index} ended before it was ready; its log says why"))
 
-    def _settle(self, error: Exception | None) -> None:
+    def _settle(self, answer: Any) -> None:
         reply = self._reply
         if reply is not None and not reply.done():
-            if error is None:
-                reply.set_result(None)
+            if isinstance(answer, Exception):
+                reply.set_exception(answer)
             else:
-                reply.set_exception(error)
+                reply.set_result(answer)
 
-    def send(self, topic: str, message: Any) -> None:
+    async def ask(self, question: str) -> Any:
+        """What the worker says to a question. Raises ConfigurationError."""
+        return await self._request("supervisor.ask", question)
+
+    def send(self, topic: str, message: Any, keep: str = "") -> None:
         """Send over the bus, if the worker is there."""
         if self._link is not None:
-            self._link.send(topic, message)
+            self._link.send(topic, message, keep)
 
     def drain(self) -> None:
         """Have it finish and go."""

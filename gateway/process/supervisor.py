@@ -16,11 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gateway.bus import remember
 from gateway.config.loader import Source
 from gateway.config.model import Listener, Settings
 from gateway.errors import ConfigurationError
 from gateway.listeners.tls import check_certificate
-from gateway.process import admin, sockets
+from gateway.process import admin, operations, sockets
 from gateway.process.member import Member
 
 log = logging.getLogger("gateway.supervisor")
@@ -42,8 +43,11 @@ class Supervisor:
         self._settings: Settings = self._source.settings()
         self._sockets: dict[str, socket.socket] = {}
         self._members: list[Member] = []
+        self._starting: set[Member] = set()
         self._leaving: set[Member] = set()
         self._watchers: set[asyncio.Task[None]] = set()
+        self._kept: dict[str, dict[str, Any]] = {}
+        """What the bus keeps, by topic and key: workers that start later hear of it, too."""
         self._changing = asyncio.Lock()
         self._stop = asyncio.Event()
         self._is_impatient = asyncio.Event()
@@ -79,11 +83,18 @@ class Supervisor:
         for member in self._members:
             self._watch(member)
 
+    async def _start_one(self, member: Member) -> None:
+        self._starting.add(member)
+        try:
+            await member.start()
+        finally:
+            self._starting.discard(member)
+
     def _member(self, index: int) -> Member:
         settings = self._settings
         bound = [self._sockets[key] for key, _ in sockets.named(settings.listeners)]
         most = sockets.connections_within(self._limit, len(bound))
-        return Member(index, asdict(self._source), bound, most, self._relay)
+        return Member(index, asdict(self._source), bound, most, self._relay, self._kept)
 
     def _announce(self) -> None:
         settings = self._settings
@@ -140,7 +151,7 @@ class Supervisor:
             await asyncio.sleep(delay)
             fresh = self._member(dead.index)
             try:
-                await fresh.start()
+                await self._start_one(fresh)
             except ConfigurationError as error:
                 delay = min(MAX_BACKOFF_SECONDS, delay * 2 or 0.1)
                 log.error("worker %d does not start: %s; next try in %g s", dead.index, error, delay)
@@ -153,10 +164,12 @@ class Supervisor:
                 fresh.drain()
             return
 
-    def _relay(self, sender: Member | None, topic: str, message: Any) -> None:
-        for member in (*self._members, *self._leaving):
+    def _relay(self, sender: Member | None, topic: str, message: Any, keep: str = "") -> None:
+        if keep:
+            remember(self._kept, topic, message, keep)
+        for member in {*self._members, *self._starting, *self._leaving}:
             if member is not sender:
-                member.send(topic, message)
+                member.send(topic, message, keep)
 
     # -- change ------------------------------------------------------------------------------------------------
 
@@ -201,7 +214,7 @@ class Supervisor:
         try:
             for index in range(settings.workers):
                 member = self._member(index)
-                await member.start()
+                await self._start_one(member)
                 self._watch(member)
                 fresh.append(member)
                 if index < len(old_members):
@@ -269,8 +282,22 @@ class Supervisor:
                 return await self.restart()
             case "status":
                 return self._status()
+            case _ if command in operations.COMMANDS:
+                return await self._operate(command, arguments)
             case _:
                 return {"error": f"no command {command!r}"}
+
+    async def _operate(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        def publish(topic: str, message: dict[str, Any], keep: str) -> None:
+            self._relay(None, topic, message, keep)
+
+        try:
+            reply = await operations.answer(command, arguments, self._members, publish)
+        except ConfigurationError as error:
+            return {"error": str(error)}
+        if "done" in reply:
+            log.info("operator: %s", reply["done"])
+        return reply
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -62,9 +62,9 @@ class Worker:
         self._stopping.set()
 
     async def _follow(self) -> None:
-        async for topic, message in self._link.messages():
+        async for topic, message, keep in self._link.messages():
             try:
-                await self._obey(topic, message)
+                await self._obey(topic, message, keep)
             except GatewayError as error:
                 self._link.send("worker.failed", str(error))
             except Exception as error:
@@ -72,7 +72,7 @@ class Worker:
                 self._link.send("worker.failed", f"{type(error).__name__}: {error}")
         self.stop()
 
-    async def _obey(self, topic: str, message: Any) -> None:
+    async def _obey(self, topic: str, message: Any, keep: str) -> None:
         match topic:
             case "supervisor.configure":
                 await self._configure(message)
@@ -87,8 +87,13 @@ class Worker:
                     await prepared.shutdown()
             case "supervisor.drain":
                 self.stop()
+            case "supervisor.ask":
+                self._link.send("worker.answer", self._answer(message))
             case _:
-                self._bus.deliver(topic, message)
+                self._bus.deliver(topic, message, keep)
+
+    def _answer(self, question: str) -> Any:
+        return self._app.describe_endpoints() if self._app and question == "endpoints" else None
 
     async def _configure(self, message: dict[str, Any]) -> None:
         self._index = message["worker"]

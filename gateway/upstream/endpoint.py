@@ -23,30 +23,67 @@ QUIET_SECONDS = 10.0
 
 
 class EndpointState(Enum):
-    """Whether an endpoint gets traffic. Only UP ones get new sessions."""
+    """Whether an endpoint gets traffic, from the best to the worst. Only UP ones get new sessions."""
 
     UP = "up"
-    DOWN = "down"
     DRAINING = "draining"
+    """It finishes what it has and keeps its sessions, and gets nothing new."""
+    DOWN = "down"
     MAINTENANCE = "maintenance"
+
+
+_BAD_TO_WORSE = tuple(EndpointState)
 
 
 class Endpoint:
     """One address, its weight and its state. Only state, weight and counts change."""
 
-    __slots__ = ("_silent", "_spoke_at", "in_flight", "name", "pool", "state", "url", "weight")
+    __slots__ = (
+        "_silent", "_spoke_at", "base_weight", "in_flight", "marks", "name", "pool", "priority", "state", "url",
+        "weight", "zone",
+    )  # fmt: skip
 
     pool: ConnectionPool
 
     def __init__(self, settings: EndpointSettings) -> None:
         self.url: EndpointURL = split_endpoint(settings.url)
         self.name = str(self.url.address)
+        self.base_weight = settings.weight
+        """As configured, or as an operator has set it."""
         self.weight = settings.weight
+        """What balancers go by: in proportion to `base_weight`, and less during a slow start."""
+        self.priority = settings.priority
+        self.zone = settings.zone
+        self.marks: dict[str, tuple[EndpointState, str]] = {}
+        """Who holds it for anything but UP, and the reason; the worst of them is its state."""
         self.state = EndpointState.UP
         self.in_flight = 0
         """Exchanges under way at this endpoint, as this worker sees it."""
         self._spoke_at = -QUIET_SECONDS
         self._silent = 0
+
+    def mark(self, source: str, state: EndpointState, reason: str) -> None:
+        """Take down what one source holds it for. The upstream's `mark` does this and tells everybody."""
+        if state is EndpointState.UP:
+            self.marks.pop(source, None)
+        else:
+            self.marks[source] = (state, reason)
+        held = [held for held, _ in self.marks.values()]
+        self.state = max(held, key=_BAD_TO_WORSE.index, default=EndpointState.UP)
+
+    def describe(self) -> dict[str, object]:
+        """What is known of it, as plain data."""
+        return {
+            "endpoint": self.name,
+            "state": self.state.value,
+            "marks": {source: {"state": state.value, "reason": why} for source, (state, why) in self.marks.items()},
+            "weight": self.base_weight,
+            "effective_weight": self.weight,
+            "priority": self.priority,
+            "zone": self.zone,
+            "in_flight": self.in_flight,
+            "connections": len(self.pool.busy) + len(self.pool.idle),
+        }
 
     def complain(self, error: Exception) -> None:
         """Log a failed attempt: retries may hide it from every client, but not from the operator."""
@@ -67,6 +104,11 @@ class Endpoint:
     def port(self) -> int:
         """Port; 0 for a Unix socket."""
         return self.url.address.port
+
+    @property
+    def keeps_sessions(self) -> bool:
+        """Whether it may be picked for an exchange of a session that it has."""
+        return self.state is EndpointState.UP or self.state is EndpointState.DRAINING
 
     @property
     def is_available(self) -> bool:

@@ -1,15 +1,19 @@
 """A named group of endpoints with a balancer: who is available, and whether another try is affordable.
 
-Owns the set of candidates and the retry budget. Does not pick (balancers) and does not send (`http1`).
+Owns the set of endpoints, what is held of each, slow starts and the retry budget. Does not pick (balancers) and
+does not send (`http1`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
 
 from gateway.config import model as config
 from gateway.errors import NoEndpoint
 from gateway.upstream.balancer import Balancer, First
+from gateway.upstream.candidates import candidates
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.pool import ConnectionPool
 from gateway.upstream.ticker import Ticker
@@ -19,6 +23,9 @@ MIN_RETRIES = 10.0
 """Retries that an upstream without recent traffic can afford at once."""
 MAX_RETRIES = 100.0
 
+RAMP_STEPS = 10
+"""In how many steps a slow start leads to the whole weight."""
+
 
 class Upstream:
     """Endpoints, their pools and the balancer, in one worker."""
@@ -27,37 +34,100 @@ class Upstream:
         self.name = name
         self.settings = settings
         self.balancer = balancer
-        self.endpoints = tuple(Endpoint(item) for item in settings.endpoints)
+        self.endpoints: tuple[Endpoint, ...] = ()
         self.available: tuple[Endpoint, ...] = ()
         """The endpoints that may be picked: a new tuple whenever a state or weight changes."""
         self.on_change: Callable[[Endpoint, EndpointState, EndpointState, str], None] | None = None
         self._retries = MIN_RETRIES
-        needs_tls = any(endpoint.url.scheme == "https" for endpoint in self.endpoints)
-        context = client_context(settings.tls) if needs_tls else None
-        for endpoint in self.endpoints:
-            endpoint.pool = ConnectionPool(endpoint, settings, context, ticker)
-        self.refresh()
+        self._ticker = ticker
+        self._context: ssl.SSLContext | None = None
+        self._ramps: dict[Endpoint, int] = {}
+        """Endpoints in their slow start, and how many of its steps they have made."""
+        self.set_endpoints(settings.endpoints)
 
     @classmethod
     def nowhere(cls) -> Upstream:
         """The upstream of exchanges that no route took: it has a name and no endpoint."""
         return cls("none", config.Upstream.model_construct(endpoints=()), First(), Ticker())
 
-    def set_state(self, endpoint: Endpoint, state: EndpointState, reason: str) -> None:
-        """Change an endpoint's state and tell whoever listens."""
+    def set_endpoints(self, wanted: Sequence[config.EndpointSettings]) -> None:
+        """Have just these endpoints from now on. One that was there before stays as it is, but for its settings."""
+        known = {endpoint.name: endpoint for endpoint in self.endpoints}
+        endpoints = []
+        for settings in wanted:
+            fresh = Endpoint(settings)
+            endpoint = known.pop(fresh.name, None)
+            if endpoint is None or endpoint.url != fresh.url:
+                endpoint = fresh
+                endpoint.pool = ConnectionPool(endpoint, self.settings, self._tls(endpoint), self._ticker)
+            endpoint.base_weight = settings.weight
+            endpoint.priority, endpoint.zone = settings.priority, settings.zone
+            endpoints.append(endpoint)
+        kept = set(endpoints)
+        for gone in self.endpoints:
+            if gone not in kept:
+                self._ramps.pop(gone, None)
+                gone.pool.close()
+        self.endpoints = tuple(endpoints)
+        self.refresh()
+
+    def _tls(self, endpoint: Endpoint) -> ssl.SSLContext | None:
+        if endpoint.url.scheme == "https" and self._context is None:
+            self._context = client_context(self.settings.tls)
+        return self._context
+
+    def find(self, name: str) -> Endpoint | None:
+        """The endpoint of that name (`10.0.0.1:8000`)."""
+        for endpoint in self.endpoints:
+            if endpoint.name == name:
+                return endpoint
+        return None
+
+    def mark(self, endpoint: Endpoint, source: str, state: EndpointState, reason: str) -> None:
+        """Let a source say what it holds an endpoint for, in this worker; UP takes back what it said before.
+
+        The worst of what all sources say is the endpoint's state; a change is told to whoever listens.
+        """
         old = endpoint.state
-        if old is state:
+        endpoint.mark(source, state, reason)
+        new = endpoint.state
+        if new is old:
             return
-        endpoint.state = state
+        if new is EndpointState.UP and old is not EndpointState.DRAINING and self.settings.slow_start:
+            self._ramps[endpoint] = 1
+            self._climb_later(endpoint)
+        elif new is not EndpointState.UP:
+            self._ramps.pop(endpoint, None)
         self.refresh()
         if self.on_change is not None:
-            self.on_change(endpoint, old, state, reason)
+            self.on_change(endpoint, old, new, reason)
+
+    def set_weight(self, endpoint: Endpoint, weight: int) -> None:
+        """Change an endpoint's weight."""
+        endpoint.base_weight = weight
+        self.refresh()
 
     def refresh(self) -> None:
         """Rebuild the candidates after a change of state or weight."""
-        self.available = tuple(
-            endpoint for endpoint in self.endpoints if endpoint.is_available and endpoint.weight > 0
-        )
+        scale = RAMP_STEPS if self._ramps else 1
+        for endpoint in self.endpoints:
+            endpoint.weight = endpoint.base_weight * self._ramps.get(endpoint, scale)
+        self.available = candidates(self.endpoints, self.settings.prefer)
+
+    def _climb_later(self, endpoint: Endpoint) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.settings.slow_start / RAMP_STEPS, self._climb, endpoint, self._ramps[endpoint])
+
+    def _climb(self, endpoint: Endpoint, step: int) -> None:
+        """Make the next step of a slow start, unless another one has begun meanwhile."""
+        if self._ramps.get(endpoint) != step:
+            return
+        if step + 1 < RAMP_STEPS:
+            self._ramps[endpoint] = step + 1
+            self._climb_later(endpoint)
+        else:
+            del self._ramps[endpoint]
+        self.refresh()
 
     def earn_retry(self) -> None:
         """Count an exchange: it pays its share into the budget."""
@@ -74,7 +144,7 @@ class Upstream:
 
     def nobody(self) -> NoEndpoint:
         """The error that says who is not available, and why."""
-        known = f"{len(self.endpoints)} known: {self._counts()}"
+        known = f"{len(self.endpoints)} known: {self._counts()}" if self.endpoints else "none known"
         return NoEndpoint(f"upstream {self.name!r}: no endpoint available ({known})")
 
     def _counts(self) -> str:

@@ -184,6 +184,11 @@ class ConnectionPool:
         if connection in self.idle:
             self.idle.remove(connection)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is closed and nothing is left of it."""
+        return self.is_closed and not self.busy
+
     def tick(self, now: float) -> None:
         """Look at deadlines and at what has been idle for too long."""
         for connection in list(self.busy):

@@ -43,11 +43,14 @@ class Ticker:
     def _tick(self) -> None:
         assert self._loop is not None
         now = self.now = self._loop.time()
-        is_needed = False
+        is_needed = has_ended = False
         for pool in self._pools:
+            has_ended = has_ended or pool.has_ended
             if pool.busy or pool.idle:
                 pool.tick(now)
                 is_needed = True
+        if has_ended:  # its endpoint is gone
+            self._pools = [pool for pool in self._pools if not pool.has_ended]
         self.is_awake = is_needed
         if is_needed:
             self._handle = self._loop.call_later(PERIOD_SECONDS, self._tick)

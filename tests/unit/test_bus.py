@@ -34,3 +34,24 @@ def test_a_subscriber_may_subscribe_while_it_is_called():
     assert seen == []
     bus.publish("t", 2)
     assert seen == [2]
+
+
+class TestKept:
+    def test_who_subscribes_later_hears_the_latest_of_each_key(self):
+        bus, heard = Bus(), []
+        for key, message in (("a", 1), ("b", 2), ("a", 3)):
+            bus.publish("states", message, keep=key)
+        bus.publish("states", 4)
+        bus.subscribe("states", heard.append)
+        assert heard == [3, 2]
+        bus.publish("states", 5, keep="b")
+        assert heard == [3, 2, 5]
+        assert bus.kept("states") == (3, 5)
+
+    def test_none_forgets(self):
+        bus, heard = Bus(), []
+        bus.publish("states", 1, keep="a")
+        bus.publish("states", None, keep="a")
+        bus.subscribe("states", heard.append)
+        assert heard == []
+        assert bus.kept("states") == ()

@@ -22,7 +22,7 @@ async def links() -> AsyncIterator[tuple[Link, Link]]:
 
 async def received(link: Link) -> list[tuple[str, object]]:
     async with asyncio.timeout(5):
-        return [message async for message in link.messages()]
+        return [(topic, message) async for topic, message, _ in link.messages()]
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ async def test_both_sides_talk(links):
     ours, theirs = links
     ours.send("ping")
     theirs.send("pong")
-    assert await anext(aiter(theirs.messages())) == ("ping", None)
-    assert await anext(aiter(ours.messages())) == ("pong", None)
+    assert await anext(aiter(theirs.messages())) == ("ping", None, "")
+    assert await anext(aiter(ours.messages())) == ("pong", None, "")
 
 
 async def test_a_link_that_is_closed_swallows_what_is_sent(links):

@@ -49,7 +49,7 @@ FIELDS: dict[str, Field] = {
     "bytes_out": Field("bytes of the response body that were sent", "exchange.bytes_sent", True),
     "duration_ms": Field("from the arrival to the last byte of the response", "int(seconds * 1e6) / 1e3", True),
     "route": Field("the route's name", "exchange.route.name"),
-    "upstream": Field("the upstream, if it was asked", "exchange.route.upstream.name if last else None"),
+    "upstream": Field("the upstream, if it was asked", "exchange.upstream.name if last else None"),
     "endpoint": Field("the endpoint of the last attempt", "last.endpoint.name if last else None"),
     "attempts": Field("how many attempts there were", "len(attempts)", True),
     "upstream_ms": Field(

@@ -1,0 +1,97 @@
+"""The commands about endpoints of a running gateway: list them, drain one, take one out, bring it back, weigh it.
+
+Owns their arguments and looks. What they do is `gateway.process.operations`' business.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.table import Table
+
+from gateway.cli.asking import admin_option, ask_running, site_argument, site_option
+from gateway.cli.show import console
+
+COLOURS = {"up": "green", "draining": "yellow", "maintenance": "yellow", "down": "red"}
+
+
+@click.command()
+@site_argument
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@admin_option
+def endpoints(target: str | None, as_json: bool, path: Path | None) -> None:
+    """Show every endpoint of a running gateway: its state and why, weight, exchanges in flight."""
+    found = ask_running("endpoints", target, path)["endpoints"]
+    if as_json:
+        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    else:
+        console().print(_table(found))
+
+
+def _table(found: list[dict[str, Any]]) -> Table:
+    table = Table("Upstream", "Endpoint", "State", "Weight", "Priority", "Zone", "In flight", "Connections", "Why")
+    for item in found:
+        state = item["state"]
+        why = "; ".join(f"{source}: {mark['reason']}" for source, mark in item["marks"].items())
+        counts = (item["weight"], item["priority"], item["zone"], item["in_flight"], item["connections"])
+        coloured = f"[{COLOURS[state]}]{state}[/]"
+        table.add_row(item["upstream"], item["endpoint"], coloured, *map(str, counts), why)
+    return table
+
+
+_upstream = click.argument("upstream")
+_endpoint = click.argument("endpoint", metavar="HOST:PORT")
+_reason = click.option("--reason", default="", help="For the log and for `gateway endpoints`.")
+
+
+@click.command()
+@_upstream
+@_endpoint
+@_reason
+@site_option
+@admin_option
+def drain(upstream: str, endpoint: str, reason: str, target: str | None, path: Path | None) -> None:
+    """Send nothing new to an endpoint; sessions that it has and exchanges in flight go on."""
+    _say(ask_running("drain", target, path, upstream=upstream, endpoint=endpoint, reason=reason))
+
+
+@click.command()
+@_upstream
+@_endpoint
+@_reason
+@site_option
+@admin_option
+def maintenance(upstream: str, endpoint: str, reason: str, target: str | None, path: Path | None) -> None:
+    """Send nothing at all to an endpoint; its sessions move. Exchanges in flight go on."""
+    _say(ask_running("maintenance", target, path, upstream=upstream, endpoint=endpoint, reason=reason))
+
+
+@click.command()
+@_upstream
+@_endpoint
+@site_option
+@admin_option
+def enable(upstream: str, endpoint: str, target: str | None, path: Path | None) -> None:
+    """Bring an endpoint back that was drained or taken out."""
+    _say(ask_running("enable", target, path, upstream=upstream, endpoint=endpoint))
+
+
+@click.command()
+@_upstream
+@_endpoint
+@click.argument("weight", type=int)
+@site_option
+@admin_option
+def weight(upstream: str, endpoint: str, weight: int, target: str | None, path: Path | None) -> None:
+    """Change an endpoint's weight for as long as the gateway runs; 0 takes it out of the balancing."""
+    _say(ask_running("weight", target, path, upstream=upstream, endpoint=endpoint, weight=weight))
+
+
+def _say(reply: dict[str, Any]) -> None:
+    click.echo(reply["done"])
+
+
+COMMANDS = (endpoints, drain, maintenance, enable, weight)

@@ -1,0 +1,89 @@
+"""What an operator does to endpoints while a gateway runs: list, drain, enable, weigh.
+
+Owns the commands and their answers. The supervisor passes them on; each worker carries them out (`gateway.app`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gateway.app import MARKS, WEIGHTS
+from gateway.config.types import nearest
+from gateway.errors import ConfigurationError
+from gateway.upstream.endpoint import EndpointState
+
+if TYPE_CHECKING:
+    from gateway.process.member import Member
+
+Publish = Callable[[str, dict[str, Any], str], None]
+
+OPERATOR = "operator"
+"""The source of marks that a person sets."""
+
+STATES = {
+    "drain": EndpointState.DRAINING,
+    "maintenance": EndpointState.MAINTENANCE,
+    "enable": EndpointState.UP,
+}
+"""Commands that set a state."""
+
+COMMANDS = frozenset(("endpoints", "weight", *STATES))
+MOST_WEIGHT = 65535
+
+
+async def answer(
+    command: str, arguments: dict[str, Any], members: Sequence[Member], publish: Publish
+) -> dict[str, Any]:
+    """Carry out a command. Raises ConfigurationError for what cannot be done."""
+    endpoints = merged(await asyncio.gather(*(member.ask("endpoints") for member in members)))
+    if command == "endpoints":
+        return {"endpoints": endpoints}
+    upstream, endpoint = _found(endpoints, str(arguments.get("upstream")), str(arguments.get("endpoint")))
+    place = {"upstream": upstream, "endpoint": endpoint}
+    if command == "weight":
+        weight = arguments.get("weight")
+        if not isinstance(weight, int) or not 0 <= weight <= MOST_WEIGHT:
+            raise ConfigurationError(f"a weight is a whole number from 0 to {MOST_WEIGHT}, not {weight!r}")
+        publish(WEIGHTS, {**place, "weight": weight}, f"{upstream} {endpoint}")
+        return {"done": f"{upstream} {endpoint}: weight {weight}"}
+    state = STATES[command]
+    reason = str(arguments.get("reason") or "by the operator")
+    mark = {**place, "source": OPERATOR, "state": state.value, "reason": reason}
+    publish(MARKS, mark, f"{upstream} {endpoint} {OPERATOR}")
+    return {"done": f"{upstream} {endpoint}: {_outcome(state, endpoints, place)}"}
+
+
+def merged(answers: Sequence[list[dict[str, Any]] | None]) -> list[dict[str, Any]]:
+    """One list out of those of all workers: counts are summed, everything else is the first one's."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for listed in answers:
+        for item in listed or ():
+            place = item["upstream"], item["endpoint"]
+            known = found.setdefault(place, {**item, "in_flight": 0, "connections": 0})
+            known["in_flight"] += item["in_flight"]
+            known["connections"] += item["connections"]
+    return list(found.values())
+
+
+def _found(endpoints: list[dict[str, Any]], upstream: str, endpoint: str) -> tuple[str, str]:
+    upstreams = {item["upstream"] for item in endpoints}
+    if upstream not in upstreams:
+        raise ConfigurationError(f"no upstream {upstream!r}{nearest(upstream, upstreams)}")
+    names = [item["endpoint"] for item in endpoints if item["upstream"] == upstream]
+    name = endpoint.removeprefix("http://").removeprefix("https://")
+    if name not in names:
+        raise ConfigurationError(f"upstream {upstream!r} has no endpoint {endpoint!r}{nearest(name, names)}")
+    return upstream, name
+
+
+def _outcome(state: EndpointState, endpoints: list[dict[str, Any]], place: dict[str, str]) -> str:
+    (item,) = [item for item in endpoints if place.items() <= item.items()]
+    if state is EndpointState.DRAINING:
+        return f"draining, {item['in_flight']} in flight"
+    others = {source: mark for source, mark in item["marks"].items() if source != OPERATOR}
+    if state is EndpointState.UP and others:
+        held = "; ".join(f"{mark['state']} for {source}: {mark['reason']}" for source, mark in others.items())
+        return f"enabled, but still {held}"
+    return "enabled" if state is EndpointState.UP else state.value

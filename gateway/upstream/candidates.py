@@ -1,0 +1,47 @@
+"""Which endpoints may be picked: by state, by priority, by zone, and in a panic.
+
+Pure functions over endpoints. Does not change a state and does not pick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from gateway.upstream.endpoint import EndpointState
+
+if TYPE_CHECKING:
+    from gateway.config.model import Preferences
+    from gateway.upstream.endpoint import Endpoint
+
+_ASKED_IN_PANIC = (EndpointState.UP, EndpointState.DOWN)
+
+
+def candidates(endpoints: Sequence[Endpoint], prefer: Preferences) -> tuple[Endpoint, ...]:
+    """Those that new exchanges may go to, in the listed order.
+
+    The lowest priority number is taken, and with it the next ones for as long as less than `prefer.enough` of what
+    was taken is up. Within that, endpoints of `prefer.zone` are kept if enough of them are up.
+    """
+    weighty = [endpoint for endpoint in endpoints if endpoint.weight > 0]
+    taken: list[Endpoint] = []
+    for _, group in groupby(sorted(weighty, key=_priority), key=_priority):
+        taken += group
+        if _share_up(taken) >= prefer.enough and any(endpoint.is_available for endpoint in taken):
+            break
+    if _share_up(weighty) < prefer.panic:
+        return tuple(endpoint for endpoint in weighty if endpoint.state in _ASKED_IN_PANIC)
+    near = [endpoint for endpoint in taken if endpoint.zone == prefer.zone]
+    if prefer.zone and near and _share_up(near) >= prefer.enough and _share_up(near) > 0:
+        taken = near
+    chosen = set(taken)
+    return tuple(endpoint for endpoint in weighty if endpoint in chosen and endpoint.is_available)
+
+
+def _priority(endpoint: Endpoint) -> int:
+    return endpoint.priority
+
+
+def _share_up(endpoints: Sequence[Endpoint]) -> float:
+    return sum(endpoint.is_available for endpoint in endpoints) / len(endpoints) if endpoints else 0.0
