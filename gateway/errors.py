@@ -83,6 +83,8 @@ class UpstreamError(GatewayError):
 
     status = 502
     side = "upstream"
+    condition: ClassVar[str] = ""
+    """What `retries.on` of an upstream calls it."""
 
 
 class NoEndpoint(UpstreamError):
@@ -107,22 +109,27 @@ class StaleConnection(UpstreamError):
     """A kept connection was closed by the endpoint before a byte of the response (RFC 9112 9.3.1)."""
 
     is_retryable = True
+    condition = "closed"
 
 
 class UpstreamClosed(UpstreamError):
     """A fresh connection was closed by the endpoint before a byte of the response."""
 
     is_retryable = True
+    condition = "closed"
 
 
 class UpstreamTimeout(UpstreamError):
     """The endpoint accepted the connection but sent no response head in time; it may still be at work."""
 
     status = 504
+    condition = "timeout"
 
 
 class BadResponse(UpstreamError):
     """What the endpoint sent is not an HTTP response that may be passed on."""
+
+    condition = "invalid"
 
 
 class ResponseCut(UpstreamError):

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING
 
 from gateway.errors import (
-    ConnectFailed,
     ExchangeTimeout,
     GatewayError,
     StaleConnection,
@@ -19,8 +18,10 @@ from gateway.errors import (
 )
 from gateway.headers import Headers
 from gateway.light import as_task
-from gateway.model import IDEMPOTENT_METHODS, Attempt, Exchange, Response
-from gateway.pipeline import Pipeline, run, tell, wrap
+from gateway.model import Attempt, Exchange, Response
+from gateway.pipeline import Pipeline, run, tell
+from gateway.request_body import RequestBody, prepare_body
+from gateway.retrying import UnwantedStatus, is_harmless, may_retry, pause
 from gateway.upstream.message import outgoing_headers, request_head, without_framing
 
 if TYPE_CHECKING:
@@ -28,16 +29,12 @@ if TYPE_CHECKING:
     from gateway.upstream.group import Upstream
     from gateway.upstream.http1 import Http1Connection
 
-FIRST_PIECE_SECONDS = 0.05
-"""How long a body of unknown length may keep the head waiting."""
-
 MAX_STALE = 16
 """Kept connections that may turn out closed in one exchange, before that counts as a failure of the endpoint."""
 
 SERVER = (b"server", b"gateway")
 """For responses without one: otherwise the server core names itself."""
 
-CHUNKED = b"transfer-encoding: chunked\r\n"
 NO_BODY = dict.fromkeys(("POST", "PUT", "PATCH"), b"content-length: 0\r\n")
 """A method that usually has a body says that there is none (RFC 9110 8.6)."""
 
@@ -56,11 +53,11 @@ async def _forward_at_length(exchange: Exchange, upstream: Upstream) -> Response
     """With a request body, or a limit on the whole."""
     await as_task()
     total = upstream.settings.timeouts.total
-    body: _RequestBody | None = None
+    body: RequestBody | None = None
     try:
         async with asyncio.timeout(total or None):
             if exchange.request.has_body:
-                body = await _prepare_body(exchange, exchange.route.pipeline)
+                body = await prepare_body(exchange, exchange.route.pipeline)
             return await _forward(exchange, upstream, body)
     except BaseException as error:
         if body is not None:
@@ -70,7 +67,7 @@ async def _forward_at_length(exchange: Exchange, upstream: Upstream) -> Response
         raise
 
 
-async def _forward(exchange: Exchange, upstream: Upstream, body: _RequestBody | None) -> Response:
+async def _forward(exchange: Exchange, upstream: Upstream, body: RequestBody | None) -> Response:
     """The attempt loop: pick, connect, send, wait for the head; and again where that is safe."""
     # hot: plain
     pipeline, request = exchange.route.pipeline, exchange.request
@@ -95,15 +92,23 @@ async def _forward(exchange: Exchange, upstream: Upstream, body: _RequestBody | 
             else:
                 body.send(connection, head)
             await connection.head()
+            if connection.status in upstream.unwanted:
+                unwanted = UnwantedStatus(endpoint.name, connection.status)
+                if may_retry(exchange, upstream, unwanted, body, failed, endpoint):
+                    attempt.status = connection.status
+                    raise unwanted
         except BaseException as error:
             _fail_attempt(exchange, attempt, connection, body, error)
             if isinstance(error, StaleConnection) and len(exchange.attempts) < MAX_STALE:
-                if not can_repeat(exchange, error, body):
+                if not is_harmless(exchange, error, body):
                     raise
                 stale = endpoint
-            elif isinstance(error, UpstreamError) and may_retry(exchange, upstream, error, body, failed, endpoint):
+            elif isinstance(error, UnwantedStatus) or (
+                isinstance(error, UpstreamError) and may_retry(exchange, upstream, error, body, failed, endpoint)
+            ):
                 failed.append(endpoint)
                 stale = None
+                await pause(upstream, len(failed))
             else:
                 raise
         else:
@@ -128,34 +133,6 @@ def pick(exchange: Exchange, upstream: Upstream, failed: Sequence[Endpoint]) -> 
     if endpoint is None:
         raise upstream.nobody()
     return endpoint
-
-
-def can_repeat(exchange: Exchange, error: UpstreamError, body: _RequestBody | None) -> bool:
-    """Whether a repetition cannot do harm: nothing was sent, or it is idempotent and can be sent again."""
-    if not error.is_retryable:
-        return False
-    if isinstance(error, ConnectFailed):
-        return body is None or not body.is_started
-    return exchange.request.method in IDEMPOTENT_METHODS and (body is None or body.is_whole)
-
-
-def may_retry(
-    exchange: Exchange,
-    upstream: Upstream,
-    error: UpstreamError,
-    body: _RequestBody | None,
-    failed: Sequence[Endpoint],
-    endpoint: Endpoint,
-) -> bool:
-    """Whether another endpoint may be asked: it is safe, there is one, and count and budget allow it."""
-    if not can_repeat(exchange, error, body):
-        return False
-    if len(failed) + 1 >= upstream.settings.retries.attempts:
-        return False
-    if all(other is endpoint or other in failed for other in upstream.available):
-        return False
-    # A refused connection cost the upstream nothing, so it does not count against the budget.
-    return isinstance(error, ConnectFailed) or upstream.spend_retry()
 
 
 def begin_attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -> Attempt:
@@ -185,7 +162,7 @@ def _fail_attempt(
     exchange: Exchange,
     attempt: Attempt,
     connection: Http1Connection | None,
-    body: _RequestBody | None,
+    body: RequestBody | None,
     error: BaseException,
 ) -> None:
     if body is not None:
@@ -198,7 +175,7 @@ def _fail_attempt(
 
 
 def _response(
-    exchange: Exchange, attempt: Attempt, connection: Http1Connection, body: _RequestBody | None
+    exchange: Exchange, attempt: Attempt, connection: Http1Connection, body: RequestBody | None
 ) -> Response:
     # hot: plain
     headers = connection.headers
@@ -242,7 +219,7 @@ class UpstreamBody:
         exchange: Exchange,
         attempt: Attempt,
         connection: Http1Connection,
-        request_body: _RequestBody | None,
+        request_body: RequestBody | None,
         total_seconds: float,
     ) -> None:
         self._exchange = exchange
@@ -290,98 +267,3 @@ class UpstreamBody:
             self._connection.abort()
         self._connection.end()
         end_attempt(self._exchange, self._attempt, error)
-
-
-async def _prepare_body(exchange: Exchange, pipeline: Pipeline) -> _RequestBody:
-    """Read the first piece before any endpoint is bothered; most bodies are whole with it."""
-    source = exchange.request.body
-    assert source is not None
-    length = exchange.request.headers.get(b"content-length")
-    wrapped: AsyncIterable[bytes] = source
-    if pipeline.wrap_request_body:
-        wrapped = wrap(pipeline.wrap_request_body, exchange, source, "wrap_request_body", len(pipeline.plugins))
-        if wrapped is not source:
-            length = None
-    body = _RequestBody(wrapped, int(length) if length is not None else None)
-    await body.read_first()
-    return body
-
-
-class _RequestBody:
-    """The way of a request body upstream: what was read first, and a task for the rest."""
-
-    __slots__ = ("_length", "_pieces", "_reading", "_task", "first", "framing", "is_started", "is_whole")
-
-    def __init__(self, source: AsyncIterable[bytes], length: int | None) -> None:
-        self._pieces = aiter(source)
-        self._length = length
-        self._reading: asyncio.Future[bytes] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self.first = b""
-        self.is_whole = False
-        """Whether `first` is all of it, so that it can be sent again."""
-        self.is_started = False
-        """Whether a byte of it went out."""
-        self.framing = CHUNKED if length is None else b"content-length: %d\r\n" % length
-
-    async def read_first(self) -> None:
-        """Read the first piece. A body of unknown length that ends with it gets a known length."""
-        if self._length is not None:
-            self.first = await anext(self._pieces, b"")
-            self.is_whole = len(self.first) == self._length
-            return
-        # Some clients say their first word only after the other side's: the head must not wait for it.
-        self._reading = asyncio.ensure_future(anext(self._pieces, b""))
-        await asyncio.wait((self._reading,), timeout=FIRST_PIECE_SECONDS)
-        if self._reading.done():
-            self.first = self._reading.result()
-            self._reading = None
-            if not self.first:
-                self.is_whole = True
-                self.framing = b"content-length: 0\r\n"
-
-    def send(self, connection: Http1Connection, head: bytes) -> None:
-        """Send head and body; what has not arrived yet follows while the response is awaited."""
-        self.is_started = True
-        if self.is_whole:
-            connection.write(head + self.first)
-        else:
-            connection.write(head + self._encode(self.first))
-            self._task = connection.loop.create_task(self._send_rest(connection))
-
-    async def _send_rest(self, connection: Http1Connection) -> None:
-        try:
-            connection.deadline = 0.0
-            if self._reading is not None:
-                connection.write(self._encode(await self._reading))
-            async for piece in self._pieces:
-                connection.write(self._encode(piece))
-                await connection.drain()
-                connection.deadline = 0.0
-            if self._length is None:
-                connection.write(b"0\r\n\r\n")
-            if not connection.status:
-                connection.allow(connection.pool.timeouts.response)
-        except GatewayError as error:
-            connection.fail(error)
-        except Exception as error:
-            connection.fail(GatewayError(f"the request body failed: {error!r}"))
-
-    def abandon(self) -> None:
-        """Nobody will send it any more."""
-        self.stop()
-        if self._reading is not None:
-            self._reading.cancel()
-
-    def _encode(self, piece: bytes) -> bytes:
-        if self._length is not None or not piece:
-            return piece
-        return b"%x\r\n%b\r\n" % (len(piece), piece)
-
-    def stop(self) -> bool:
-        """End the sending; whether it was still under way, so that the connection is out of step."""
-        task, self._task = self._task, None
-        if task is None or (task.done() and not task.cancelled()):
-            return False
-        task.cancel()
-        return True

@@ -9,9 +9,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.errors import ExchangeTimeout, GatewayError, UpstreamError
-from gateway.forward import begin_attempt, end_attempt, may_retry, pick
+from gateway.forward import begin_attempt, end_attempt, pick
 from gateway.model import Attempt, Exchange, Response
 from gateway.pipeline import run
+from gateway.retrying import may_retry, pause
 from gateway.upstream.websocket import WebSocketConnection, dial
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ async def _open(exchange: Exchange, upstream: Upstream) -> Response:
             if not may_retry(exchange, upstream, error, None, failed, endpoint):
                 raise
             failed.append(endpoint)
+            await pause(upstream, len(failed))
 
 
 async def _attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -> Response:

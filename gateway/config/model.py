@@ -223,18 +223,35 @@ class Timeouts(Model):
     total: Duration = 0.0
 
 
+def _check_retried(value: object) -> object:
+    is_status = isinstance(value, int) and 500 <= value <= 599
+    if not is_status and value not in ("closed", "timeout", "invalid"):
+        raise ValueError(f'expected "closed", "timeout", "invalid" or a status from 500 to 599, not {value!r}')
+    return value
+
+
 class Retries(Model):
     """When a request is repeated at another endpoint.
 
-    Always if the connection was refused or not accepted in time: no byte of it was sent. If the connection broke
-    before a byte of the response, only if the method is idempotent and the body is at hand. Never after a response
-    timeout: the endpoint may still be at work.
+    Always if the connection was refused or not accepted in time: no byte of it was sent. In the cases of `on`, only
+    if the method is idempotent and the body is at hand.
     """
 
     attempts: Annotated[int, Field(ge=1, le=16)] = 3
-    """Attempts in all, the first one counted."""
+    """Attempts in all, the first one counted. How long each may take is `timeouts.connect` and `.response`."""
     budget: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Retries as a share of the live traffic of this upstream, so that a sick one is not beaten by them."""
+    on: tuple[Annotated[int | str, BeforeValidator(_check_retried)], ...] = ("closed",)
+    """`closed`: the connection broke before a byte of the response. `timeout`: no response head in time; the
+    endpoint may still be at work. `invalid`: a response that is none. A number: a response with this status."""
+    backoff: Duration = 0.025
+    """The pause before the third attempt; it doubles with each further one, and up to half of it is left out at
+    random. The second attempt, at another endpoint, is made at once."""
+
+    @property
+    def statuses(self) -> frozenset[int]:
+        """The numbers of `on`."""
+        return frozenset(number for number in self.on if isinstance(number, int))
 
 
 class Preferences(Model):

@@ -38,6 +38,8 @@ class Upstream:
         self.available: tuple[Endpoint, ...] = ()
         """The endpoints that may be picked: a new tuple whenever a state or weight changes."""
         self.on_change: Callable[[Endpoint, EndpointState, EndpointState, str], None] | None = None
+        self.unwanted = settings.retries.statuses
+        """Statuses after which another endpoint is asked."""
         self._retries = MIN_RETRIES
         self._ticker = ticker
         self._context: ssl.SSLContext | None = None

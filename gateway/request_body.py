@@ -1,0 +1,117 @@
+"""The way of a request body upstream: what was read before an endpoint was asked, and a task for the rest.
+
+Owns the framing that the endpoint sees. Does not know attempts: whether it can be sent again it says itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import TYPE_CHECKING
+
+from gateway.errors import GatewayError
+from gateway.model import Exchange
+from gateway.pipeline import Pipeline, wrap
+
+if TYPE_CHECKING:
+    from gateway.upstream.http1 import Http1Connection
+
+FIRST_PIECE_SECONDS = 0.05
+"""How long a body of unknown length may keep the head waiting."""
+
+CHUNKED = b"transfer-encoding: chunked\r\n"
+
+
+async def prepare_body(exchange: Exchange, pipeline: Pipeline) -> RequestBody:
+    """Read the first piece before any endpoint is bothered; most bodies are whole with it."""
+    source = exchange.request.body
+    assert source is not None
+    length = exchange.request.headers.get(b"content-length")
+    wrapped: AsyncIterable[bytes] = source
+    if pipeline.wrap_request_body:
+        wrapped = wrap(pipeline.wrap_request_body, exchange, source, "wrap_request_body", len(pipeline.plugins))
+        if wrapped is not source:
+            length = None
+    body = RequestBody(wrapped, int(length) if length is not None else None)
+    await body.read_first()
+    return body
+
+
+class RequestBody:
+    """What was read first, and a task for the rest."""
+
+    __slots__ = ("_length", "_pieces", "_reading", "_task", "first", "framing", "is_started", "is_whole")
+
+    def __init__(self, source: AsyncIterable[bytes], length: int | None) -> None:
+        self._pieces = aiter(source)
+        self._length = length
+        self._reading: asyncio.Future[bytes] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.first = b""
+        self.is_whole = False
+        """Whether `first` is all of it, so that it can be sent again."""
+        self.is_started = False
+        """Whether a byte of it went out."""
+        self.framing = CHUNKED if length is None else b"content-length: %d\r\n" % length
+
+    async def read_first(self) -> None:
+        """Read the first piece. A body of unknown length that ends with it gets a known length."""
+        if self._length is not None:
+            self.first = await anext(self._pieces, b"")
+            self.is_whole = len(self.first) == self._length
+            return
+        # Some clients say their first word only after the other side's: the head must not wait for it.
+        self._reading = asyncio.ensure_future(anext(self._pieces, b""))
+        await asyncio.wait((self._reading,), timeout=FIRST_PIECE_SECONDS)
+        if self._reading.done():
+            self.first = self._reading.result()
+            self._reading = None
+            if not self.first:
+                self.is_whole = True
+                self.framing = b"content-length: 0\r\n"
+
+    def send(self, connection: Http1Connection, head: bytes) -> None:
+        """Send head and body; what has not arrived yet follows while the response is awaited."""
+        self.is_started = True
+        if self.is_whole:
+            connection.write(head + self.first)
+        else:
+            connection.write(head + self._encode(self.first))
+            self._task = connection.loop.create_task(self._send_rest(connection))
+
+    async def _send_rest(self, connection: Http1Connection) -> None:
+        try:
+            connection.deadline = 0.0
+            if self._reading is not None:
+                connection.write(self._encode(await self._reading))
+            async for piece in self._pieces:
+                connection.write(self._encode(piece))
+                await connection.drain()
+                connection.deadline = 0.0
+            if self._length is None:
+                connection.write(b"0\r\n\r\n")
+            if not connection.status:
+                connection.allow(connection.pool.timeouts.response)
+        except GatewayError as error:
+            connection.fail(error)
+        except Exception as error:
+            connection.fail(GatewayError(f"the request body failed: {error!r}"))
+
+    def abandon(self) -> None:
+        """Nobody will send it any more."""
+        self.stop()
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def _encode(self, piece: bytes) -> bytes:
+        if self._length is not None or not piece:
+            return piece
+        return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+    def stop(self) -> bool:
+        """End the sending; whether it was still under way, so that the connection is out of step."""
+        task, self._task = self._task, None
+        if task is None or (task.done() and not task.cancelled()):
+            return False
+        task.cancel()
+        return True
