@@ -93,6 +93,10 @@ class NoEndpoint(UpstreamError):
     status = 503
 
 
+class Overloaded(NoEndpoint):
+    """As many exchanges are under way at the upstream as it may have (`max_in_flight`)."""
+
+
 class ConnectFailed(UpstreamError):
     """No connection to the endpoint came about: refused, unreachable, or TLS failed."""
 

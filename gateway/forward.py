@@ -17,6 +17,7 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.headers import Headers
+from gateway.hedging import hedged, may_hedge
 from gateway.light import as_task
 from gateway.model import Attempt, Exchange, Response
 from gateway.pipeline import Pipeline, run, tell
@@ -43,14 +44,14 @@ def forward(exchange: Exchange) -> Awaitable[Response]:
     """The upstream's response, from the first attempt that brought one. Raises GatewayError."""
     # hot: plain. Not a coroutine itself: most exchanges need no more than the loop below.
     upstream = exchange.upstream
-    upstream.earn_retry()
-    if exchange.request.has_body or upstream.settings.timeouts.total:
+    upstream.admit()
+    if exchange.request.has_body or upstream.is_timed:
         return _forward_at_length(exchange, upstream)
-    return _forward(exchange, upstream, None)
+    return _forward(exchange, upstream, None, [])
 
 
 async def _forward_at_length(exchange: Exchange, upstream: Upstream) -> Response:
-    """With a request body, or a limit on the whole."""
+    """With a request body, a limit on the whole, or a second endpoint that may be asked meanwhile."""
     await as_task()
     total = upstream.settings.timeouts.total
     body: RequestBody | None = None
@@ -58,7 +59,9 @@ async def _forward_at_length(exchange: Exchange, upstream: Upstream) -> Response
         async with asyncio.timeout(total or None):
             if exchange.request.has_body:
                 body = await prepare_body(exchange, exchange.route.pipeline)
-            return await _forward(exchange, upstream, body)
+            if may_hedge(exchange, upstream):
+                return await hedged(exchange, upstream, lambda asked: _forward(exchange, upstream, None, asked))
+            return await _forward(exchange, upstream, body, [])
     except BaseException as error:
         if body is not None:
             body.abandon()
@@ -67,11 +70,15 @@ async def _forward_at_length(exchange: Exchange, upstream: Upstream) -> Response
         raise
 
 
-async def _forward(exchange: Exchange, upstream: Upstream, body: RequestBody | None) -> Response:
-    """The attempt loop: pick, connect, send, wait for the head; and again where that is safe."""
+async def _forward(
+    exchange: Exchange, upstream: Upstream, body: RequestBody | None, failed: list[Endpoint]
+) -> Response:
+    """The attempt loop: pick, connect, send, wait for the head; and again where that is safe.
+
+    `failed` are the endpoints that are not to be asked (any more).
+    """
     # hot: plain
     pipeline, request = exchange.route.pipeline, exchange.request
-    failed: list[Endpoint] = []
     stale: Endpoint | None = None
     while True:
         endpoint = stale or pick(exchange, upstream, failed)

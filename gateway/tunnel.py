@@ -61,7 +61,7 @@ async def open_tunnel(exchange: Exchange) -> Response:
     Moves to another endpoint under the rules of `forward`. Raises GatewayError.
     """
     upstream = exchange.upstream
-    upstream.earn_retry()
+    upstream.admit()
     total = upstream.settings.timeouts.total
     try:
         async with asyncio.timeout(total or None):

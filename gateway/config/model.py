@@ -294,6 +294,10 @@ class Choice(Model):
         return dict(self.model_extra or {})
 
 
+PLUGIN_TABLES = ("health",)
+"""Tables of an upstream that belong to the plugin of the same name, which checks them."""
+
+
 class Upstream(Model):
     """A named group of endpoints with a balancer."""
 
@@ -305,10 +309,18 @@ class Upstream(Model):
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
     prefer: Preferences = Preferences()
+    max_in_flight: Annotated[int, Field(ge=0)] = 0
+    """Exchanges that may be under way at all endpoints together, per worker; a further one gets 503 at once, which
+    is kinder than a queue that nobody can work off. 0 means no limit."""
+    hedge_after: Duration = 0.0
+    """Seconds without a response after which a second endpoint is asked, too, if the method is idempotent and there
+    is no body; the first response wins. 0 means never."""
     slow_start: Duration = 0.0
     """Seconds over which an endpoint that came back gets its share again, for balancers that know weights."""
     tls: UpstreamTLS = UpstreamTLS()
     max_response_header: Size = 64 * 1024
+    health: dict[str, Any] | None = None
+    """Settings of the plugin `health` for this upstream, laid over the plugin's own."""
 
     @field_validator("host")
     @classmethod

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from gateway.config import model as config
-from gateway.errors import NoEndpoint
+from gateway.errors import NoEndpoint, Overloaded
 from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.candidates import candidates
 from gateway.upstream.endpoint import Endpoint, EndpointState
@@ -38,6 +38,9 @@ class Upstream:
         self.available: tuple[Endpoint, ...] = ()
         """The endpoints that may be picked: a new tuple whenever a state or weight changes."""
         self.on_change: Callable[[Endpoint, EndpointState, EndpointState, str], None] | None = None
+        self.is_timed = bool(settings.timeouts.total or settings.hedge_after)
+        """Whether an exchange has a clock of its own beside its endpoint's."""
+        self._max_in_flight = settings.max_in_flight
         self.unwanted = settings.retries.statuses
         """Statuses after which another endpoint is asked."""
         self._retries = MIN_RETRIES
@@ -77,6 +80,11 @@ class Upstream:
         if endpoint.url.scheme == "https" and self._context is None:
             self._context = client_context(self.settings.tls)
         return self._context
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges under way at its endpoints, as this worker sees it."""
+        return sum(endpoint.in_flight for endpoint in self.endpoints)
 
     def find(self, name: str) -> Endpoint | None:
         """The endpoint of that name (`10.0.0.1:8000`)."""
@@ -131,11 +139,13 @@ class Upstream:
             del self._ramps[endpoint]
         self.refresh()
 
-    def earn_retry(self) -> None:
-        """Count an exchange: it pays its share into the budget."""
+    def admit(self) -> None:
+        """Count an exchange: it pays its share into the retry budget. Raises Overloaded if it is one too many."""
         # hot: plain
         if self._retries < MAX_RETRIES:
             self._retries += self.settings.retries.budget
+        if self._max_in_flight and self.in_flight >= self._max_in_flight:
+            raise Overloaded(f"upstream {self.name!r}: {self.in_flight} exchanges are under way (max_in_flight)")
 
     def spend_retry(self) -> bool:
         """Take one retry from the budget, if there is one."""
@@ -159,5 +169,4 @@ class Upstream:
             endpoint.pool.close()
 
     def __repr__(self) -> str:
-        in_flight = sum(endpoint.in_flight for endpoint in self.endpoints)
-        return f"<Upstream {self.name}: {self._counts()}, {in_flight} in flight>"
+        return f"<Upstream {self.name}: {self._counts()}, {self.in_flight} in flight>"

@@ -177,15 +177,15 @@ class TestRetryBudget:
         while app.spend_retry():
             pass
         for _ in range(3):
-            app.earn_retry()
+            app.admit()
         assert not app.spend_retry()
-        app.earn_retry()
+        app.admit()
         assert [app.spend_retry(), app.spend_retry()] == [True, False]
 
     def test_long_traffic_earns_no_more_than_a_hundred(self):
         app = upstream(retries={"budget": 1})
         for _ in range(1000):
-            app.earn_retry()
+            app.admit()
         spent = 0
         while app.spend_retry():
             spent += 1
@@ -195,7 +195,7 @@ class TestRetryBudget:
         app = upstream(retries={"budget": 0.2})
         spent = 0
         for _ in range(1000):
-            app.earn_retry()
+            app.admit()
             spent += app.spend_retry()
         assert 200 <= spent <= 210
 
