@@ -1,13 +1,19 @@
 """The public API of plugin authors."""
 
+from gateway.config.model import EndpointSettings
 from gateway.config.types import Duration, FilePath, PluginConfig, Secret, Size
 from gateway.errors import (
+    BadResponse,
     ClientError,
     ConfigurationError,
+    ConnectFailed,
     GatewayError,
     NoEndpoint,
     PluginError,
+    ResponseCut,
+    UpstreamClosed,
     UpstreamError,
+    UpstreamTimeout,
 )
 from gateway.headers import Headers
 from gateway.hooks import API_VERSION, hookimpl
@@ -18,16 +24,20 @@ from gateway.app import App  # isort: skip  # last: it stands on all the others
 from gateway.upstream.balancer import Balancer
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
+from gateway.upstream.tls import client_context
 
 __all__ = [
     "API_VERSION",
     "App",
     "Attempt",
+    "BadResponse",
     "Balancer",
     "ClientError",
     "ConfigurationError",
+    "ConnectFailed",
     "Duration",
     "Endpoint",
+    "EndpointSettings",
     "EndpointState",
     "Exchange",
     "FilePath",
@@ -39,11 +49,15 @@ __all__ = [
     "Registry",
     "Request",
     "Response",
+    "ResponseCut",
     "Secret",
     "Size",
     "StateKey",
     "Upstream",
+    "UpstreamClosed",
     "UpstreamError",
+    "UpstreamTimeout",
+    "client_context",
     "hookimpl",
     "new_id",
 ]

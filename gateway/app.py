@@ -14,7 +14,7 @@ from typing import Any
 from gateway.admission import TrustedProxies, check
 from gateway.bus import Bus
 from gateway.config.loader import Source
-from gateway.config.model import EndpointSettings, Settings
+from gateway.config.model import PLUGIN_TABLES, EndpointSettings, Settings
 from gateway.config.model import Route as RouteSettings
 from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
@@ -43,6 +43,8 @@ class App:
         self.settings: Settings = source.settings()
         self.bus = bus or Bus()
         self._worker = worker
+        self.is_retired = False
+        """Whether another App is taking its place, here or in another process, or the gateway stops."""
         self.in_flight = 0
         """Exchanges that began on this App and have not ended."""
         loader = PluginLoader(source.base)
@@ -56,6 +58,8 @@ class App:
             name: Upstream(name, settings, self._balancer(name, source.name), ticker)
             for name, settings in self.settings.upstreams.items()
         }
+        self.tables = {table: self._read_table(table) for table in PLUGIN_TABLES}
+        """What plugins' own tables say: `app.tables["health"]["app"]` of `[upstreams.app.health]`."""
         self.router = Router(
             Route(settings, Pipeline(plugins), self.upstreams[settings.upstream])
             for settings, plugins in zip(self.settings.routes, route_plugins, strict=True)
@@ -77,18 +81,32 @@ class App:
         balancer: Balancer = self.registry.build("balancer", choice, f"{file}: upstreams.{name}.balancer")
         return balancer
 
+    def _read_table(self, table: str) -> dict[str, Any]:
+        return {
+            name: self.registry.read_table(table, name, getattr(settings, table), self.source)
+            for name, settings in self.settings.upstreams.items()
+        }
+
     # -- endpoints ---------------------------------------------------------------------------------------------
 
-    def mark(self, upstream: str, endpoint: str, source: str, state: EndpointState, reason: str) -> None:
-        """Say in every worker what a source holds an endpoint for; UP takes back what it said before."""
-        message = {"upstream": upstream, "endpoint": endpoint, "source": source}
+    def mark(
+        self, upstream: str, endpoint: str, source: str, state: EndpointState, reason: str, owner: str = ""
+    ) -> None:
+        """Say in every worker what a source holds an endpoint for; UP takes back what it said before.
+
+        `owner` is the plugin that answers for the mark: it does not count where that plugin is not loaded, so
+        that nobody is held by what no longer looks.
+        """
+        message = {"upstream": upstream, "endpoint": endpoint, "source": source, "owner": owner}
         message |= {"state": state.value, "reason": reason}
         self.bus.publish(MARKS, message, keep=f"{upstream} {endpoint} {source}")
 
     def set_endpoints(self, upstream: str, endpoints: Iterable[EndpointSettings]) -> None:
         """Give an upstream just these endpoints, in every worker."""
-        listed = [endpoint.model_dump() for endpoint in endpoints]
-        self.bus.publish(ENDPOINTS, {"upstream": upstream, "endpoints": listed}, keep=upstream)
+        message = {"upstream": upstream, "endpoints": [endpoint.model_dump() for endpoint in endpoints]}
+        # A reload may want something else of the upstream: then what was found for the old settings is void.
+        message["settings"] = self.upstreams[upstream].settings.fingerprint
+        self.bus.publish(ENDPOINTS, message, keep=upstream)
 
     def describe_endpoints(self) -> list[dict[str, Any]]:
         """Every endpoint as it stands in this worker, as plain data."""
@@ -104,7 +122,7 @@ class App:
 
     def _on_endpoints(self, message: dict[str, Any]) -> None:
         upstream = self.upstreams.get(message["upstream"])
-        if upstream is not None:
+        if upstream is not None and upstream.settings.fingerprint == message["settings"]:
             upstream.set_endpoints([EndpointSettings(**item) for item in message["endpoints"]])
             for mark in self.bus.kept(MARKS):
                 self._on_mark(mark)
@@ -114,6 +132,9 @@ class App:
     def _on_mark(self, message: dict[str, Any]) -> None:
         upstream = self.upstreams.get(message["upstream"])
         endpoint = upstream and upstream.find(message["endpoint"])
+        owner = message.get("owner")
+        if owner and all(name != owner for name, _ in self._every_plugin):
+            return
         if upstream and endpoint:
             upstream.mark(endpoint, message["source"], EndpointState(message["state"]), message["reason"])
 
@@ -124,8 +145,11 @@ class App:
             upstream.set_weight(endpoint, message["weight"])
 
     def once(self, name: str) -> bool:
-        """Whether this worker is the one that runs a job of the whole gateway."""
-        return self._worker == 0
+        """Whether this worker is the one that runs a job of the whole gateway.
+
+        False from the moment that another App takes over: a job that repeats asks each time.
+        """
+        return self._worker == 0 and not self.is_retired
 
     # -- life --------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import BaseModel
 
-from gateway.config.loader import validate
-from gateway.config.model import Choice, PluginUse
+from gateway.config.loader import Source, key_path, validate
+from gateway.config.merge import Data, deep_merge
+from gateway.config.model import PLUGIN_TABLES, Choice, PluginUse
 from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
 from gateway.hooks import API_VERSION, ASYNC_HOOKS, HOOK_NAMES, PROJECT, HookSpecs
@@ -40,6 +41,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._strategies: dict[str, dict[str, tuple[Callable[..., Any], str]]] = {}
+        self._tables: dict[str, tuple[type[BaseModel], Data, str]] = {}
         self._owner = "the core"
 
     def add(self, kind: str, name: str, factory: Callable[..., Any]) -> None:
@@ -54,6 +56,33 @@ class Registry:
     def add_balancer(self, name: str, factory: Callable[..., Balancer]) -> None:
         """Register a balancer: a class with `choose`, and a `Config` class if it has settings."""
         self.add("balancer", name, factory)
+
+    def add_upstream_table(self, name: str, model: type[BaseModel], under: Data) -> None:
+        """Own a table of every upstream, such as `[upstreams.app.health]`.
+
+        `under` holds where an upstream says nothing else. What comes of both, checked by the model, is in
+        `app.tables`. Only the tables that the core leaves to plugins can be owned.
+        """
+        if name not in PLUGIN_TABLES:
+            raise ConfigurationError(f"upstreams have no table {name!r}{nearest(name, PLUGIN_TABLES)}")
+        if name in self._tables:
+            raise ConfigurationError(
+                f"{name!r} of upstreams is claimed by {self._tables[name][2]} and by {self._owner}; what differs"
+                f" between upstreams is said in upstreams.NAME.{name}, not in the plugins of a route"
+            )
+        self._tables[name] = (model, under, self._owner)
+
+    def read_table(self, name: str, upstream: str, data: Data | None, source: Source) -> Any:
+        """What a plugin's table says for an upstream; None if the plugin is not loaded. Raises ConfigurationError."""
+        place = ("upstreams", upstream, name)
+        if name in self._tables:
+            model, under, _ = self._tables[name]
+            return validate(model, deep_merge(under, data or {}), source.name, source.base, place)
+        if data is not None:
+            raise ConfigurationError(
+                f"{source.name}: {key_path(place)}: the plugin {name!r} is not loaded; is it in the list of plugins?"
+            )
+        return None
 
     def names(self, kind: str) -> list[str]:
         """The known names of a kind."""

@@ -164,15 +164,15 @@ def read_profile(name: str, base: Path, where: str = "") -> Data:
     return tomllib.loads((files(known[name].value) / "profile.toml").read_text(encoding="utf-8"))
 
 
-def describe(error: ValidationError, place: Any) -> str:
-    """A validation error as lines of `file: key.path: what was expected`."""
+def describe(error: ValidationError, place: Any, within: Sequence[str] = ()) -> str:
+    """A validation error as lines of `file: key.path: what was expected`; `within` is where the path begins."""
     lines = []
     found = error.errors(include_url=False)
     for item in found:
         location = item["loc"]
         if item["type"] == "too_short" and any(_is_within(other["loc"], location) for other in found):
             continue  # its items were dropped for being wrong
-        path = key_path(location)
+        path = key_path((*within, *location))
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "missing":
             message = "is missing"
@@ -209,9 +209,11 @@ def key_path(location: Sequence[str | int]) -> str:
     return path
 
 
-def validate(model: type[BaseModel], data: object, where: str, base: str = "") -> BaseModel:
+def validate(
+    model: type[BaseModel], data: object, where: str, base: str = "", within: Sequence[str] = ()
+) -> BaseModel:
     """Validate a part that is not in the settings' own models, such as a plugin's configuration."""
     try:
         return model.model_validate(data, context={"base": base})
     except ValidationError as error:
-        raise ConfigurationError(describe(error, lambda _: where)) from None
+        raise ConfigurationError(describe(error, lambda _: where, within)) from None

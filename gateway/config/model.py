@@ -5,6 +5,7 @@ Owns names, types and defaults. Does not read files (`loader`) and does not act 
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import re
@@ -294,14 +295,14 @@ class Choice(Model):
         return dict(self.model_extra or {})
 
 
-PLUGIN_TABLES = ("health",)
+PLUGIN_TABLES = ("health", "discovery")
 """Tables of an upstream that belong to the plugin of the same name, which checks them."""
 
 
 class Upstream(Model):
     """A named group of endpoints with a balancer."""
 
-    endpoints: Annotated[tuple[EndpointSettings, ...], Field(min_length=1)]
+    endpoints: tuple[EndpointSettings, ...] = ()
     balancer: Annotated[Choice, BeforeValidator(_named)] = Choice(use="first")
     host: str = "keep"
     """The Host that endpoints see: `keep` the client's, the `endpoint`'s own, or a literal."""
@@ -321,6 +322,8 @@ class Upstream(Model):
     max_response_header: Size = 64 * 1024
     health: dict[str, Any] | None = None
     """Settings of the plugin `health` for this upstream, laid over the plugin's own."""
+    discovery: dict[str, Any] | None = None
+    """Where the plugin `discovery` finds this upstream's endpoints; those listed serve until it has found some."""
 
     @field_validator("host")
     @classmethod
@@ -335,6 +338,17 @@ class Upstream(Model):
         if not isinstance(value, list | tuple):
             return value
         return [{"url": item} if isinstance(item, str) else item for item in value]
+
+    @model_validator(mode="after")
+    def _check_endpoints(self) -> Upstream:
+        if not self.endpoints and self.discovery is None:
+            raise ValueError("needs at least one of endpoints, or discovery")
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """The same in every worker that runs with these settings, and another one with others."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     @field_validator("endpoints")
     @classmethod

@@ -130,6 +130,7 @@ class Worker:
         for host in self._hosts:
             host.app = app
         if old is not None:
+            old.is_retired = True
             task = asyncio.create_task(_retire(old))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
@@ -138,6 +139,8 @@ class Worker:
     async def _drain(self) -> None:
         for host in self._hosts:
             host.is_draining = True
+        if self._app is not None:
+            self._app.is_retired = True
         for listener in self._listeners:
             listener.stop_accepting()
         if self._listeners:
