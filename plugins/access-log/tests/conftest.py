@@ -16,7 +16,8 @@ def finished(
     """A GET that took 12.4 ms and one attempt of 11.9 ms."""
     fields = headers if headers is not None else {"host": "example.com", "user-agent": "curl/8.5.0"}
     exchange = Exchange(None, Request("GET", target, Headers(fields), client="192.0.2.7", **request), "main")
-    exchange.route = SimpleNamespace(name="default", upstream=SimpleNamespace(name="app"))
+    exchange.route = SimpleNamespace(name="default")
+    exchange.upstream = SimpleNamespace(name="app")
     exchange.id = "3f9c4a1be0d27756"
     exchange.response = Response(200)
     exchange.bytes_sent = 5120
