@@ -192,6 +192,10 @@ class Http1Connection(ResponseReader, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the endpoint."""
         # hot: plain, large
+        if self._is_busy and not self._head_bytes and self.take_whole(data):
+            self.head_came()
+            self._wake()
+            return
         if self._raw_left:
             data = self.take_raw(data)
             if not data:

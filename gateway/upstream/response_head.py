@@ -20,7 +20,6 @@ _BARE_LF = re.compile(rb"(?<!\r)\n").search
 
 def head_end(data: bytes, max_bytes: int) -> int:
     """Where the head ends that `data` begins with; -1 if it has not all arrived."""
-    # hot: plain
     if not data.startswith(_PREFIX):
         if not _PREFIX.startswith(data):
             raise ValueError("it does not speak HTTP/1")
@@ -42,7 +41,6 @@ def is_interim(data: bytes) -> bool:
 
 def without_tabs(data: bytes, end: int) -> bytes:
     """The same with no tab around a value up to `end`: legal white space (RFC 9110 5.5) that llhttp keeps."""
-    # hot: plain
     if data.find(b"\t", 0, end) < 0:
         return data
     lines = [_without_space(line) for line in data[:end].split(b"\r\n")]
@@ -57,7 +55,6 @@ def _without_space(line: bytes) -> bytes:
 
 def framing(fields: RawHeaders, status: int, is_head_request: bool) -> int:
     """How the body ends: after so many bytes, or one of NO_BODY, CHUNKED, UNTIL_CLOSE (RFC 9112 6.3)."""
-    # hot: plain
     length, is_chunked = -1, False
     for name, value in fields:
         if name == b"content-length":

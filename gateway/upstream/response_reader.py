@@ -13,6 +13,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.errors import BadResponse, GatewayError, ResponseCut
 from gateway.upstream.message import ENDS_HERE, without_named
 from gateway.upstream.response_head import check_interim, framing, head_end, is_interim, keeps_alive, without_tabs
+from gateway.upstream.whole_response import whole_response
 
 if TYPE_CHECKING:
     from gateway.headers import RawHeaders
@@ -42,28 +43,38 @@ class ResponseReader:
         """What ended the exchange, and the connection with it."""
         self._parser = HttpResponseParser(self)
         self._must_renew = False
-        self.expect("GET")
-
-    def expect(self, method: str) -> None:
-        """Get ready for the response to a request with this method."""
-        # hot: plain
-        if self._must_renew:
-            self._parser = HttpResponseParser(self)
-            self._must_renew = False
-        self.status = 0
+        self._chunks: list[bytes] = []
+        self._size = 0
         self.headers: RawHeaders = []
         """The response's fields, without those that end at this hop."""
-        self._ending: RawHeaders = []
         self.announced_length: bytes | None = None
         """The response's Content-Length, as it came."""
         self.has_server = False
         """Whether the response says what made it."""
-        self.is_head_done = self.is_complete = self._is_in_trailers = False
+        self.expect("GET")
+        self._begin_parsing()
+
+    def expect(self, method: str) -> None:
+        """Get ready for the response to a request with this method."""
+        # hot: plain. The rest is reset when bytes come that the parser has to read.
+        self.status = self._head_bytes = 0
+        self.is_head_done = self.is_complete = False
         self._is_head_request = method == "HEAD"
+        if self._chunks:
+            self._chunks.clear()
+            self._size = 0
+
+    def _begin_parsing(self) -> None:
+        if self._must_renew:
+            self._parser = HttpResponseParser(self)
+            self._must_renew = False
+        self.headers = []
+        self._ending: RawHeaders = []
+        self.announced_length = None
+        self.has_server = self._is_in_trailers = False
         self._length = -1
-        self._head_bytes = self._raw_left = self._size = self._trailer_bytes = 0
+        self._raw_left = self._trailer_bytes = 0
         self._held = b""
-        self._chunks: list[bytes] = []
 
     # -- what the connection does about it ---------------------------------------------------------------------
 
@@ -78,9 +89,23 @@ class ResponseReader:
 
     # -- bytes -------------------------------------------------------------------------------------------------
 
+    def take_whole(self, data: bytes) -> bool:
+        """Take the first bytes of a response if they are all of an ordinary one; then it is complete."""
+        # hot: plain
+        found = None if self._is_head_request else whole_response(data, self._max_head_bytes)
+        if found is None:
+            return False
+        self.status, self.headers, self.announced_length, self.has_server, body = found
+        self._head_bytes = len(data)
+        self._chunks.append(body)
+        self._size = len(body)
+        self.is_head_done = self.is_complete = self.has_served = self.is_usable = True
+        return True
+
     def feed_heads(self, data: bytes) -> None:
         """Give the parser whole heads only, one by one, until the final one has come."""
-        # hot: plain
+        if not self._head_bytes:
+            self._begin_parsing()
         self._head_bytes += len(data)
         if self._held:
             data, self._held = self._held + data, b""
@@ -150,7 +175,6 @@ class ResponseReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field, or a trailer field, which is dropped."""
-        # hot: plain
         if not self.is_head_done:
             name = name.lower()
             if name in ENDS_HERE:
@@ -162,7 +186,6 @@ class ResponseReader:
 
     def on_headers_complete(self) -> None:
         """The head is there: interim ones are dropped, a final one is judged."""
-        # hot: plain
         if self.is_complete:
             return
         status = self._parser.get_status_code()
@@ -213,7 +236,6 @@ class ResponseReader:
             self._finish()
 
     def _finish(self) -> None:
-        # hot: plain
         self.is_complete = True
         self.has_served = True
         if self._must_renew:  # the parser has not seen the end
