@@ -6,8 +6,9 @@ Knows endpoints and attempts. Does not know sockets, routes or profiles.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gateway.errors import (
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.group import Upstream
     from gateway.upstream.http1 import Http1Connection
+
+log = logging.getLogger("gateway.upstream")
 
 MAX_STALE = 16
 """Kept connections that may turn out closed in one exchange, before that counts as a failure of the endpoint."""
@@ -200,6 +203,7 @@ def _response(
     if connection.announced_length is not None:
         headers.append((b"content-length", connection.announced_length))
     total = exchange.upstream.settings.timeouts.total
+    attempt.answered = time.monotonic()
     streamed = UpstreamBody(exchange, attempt, connection, body, total)
     exchange.open_body = streamed
     return Response.adopt(attempt.status or 0, headers, streamed)
@@ -211,9 +215,20 @@ def end_attempt(exchange: Exchange, attempt: Attempt, error: GatewayError | None
     attempt.ended = time.monotonic()
     attempt.error = error
     attempt.endpoint.in_flight -= 1
+    learn = exchange.upstream.tell_balancer
+    if learn is not None:
+        _teach(learn, attempt)
     steps = exchange.route.pipeline.on_attempt
     if steps:
         tell(steps, exchange, attempt, "on_attempt")
+
+
+def _teach(learn: Callable[[Attempt], None], attempt: Attempt) -> None:
+    """Let a balancer learn from an attempt, isolated: its failure is logged, and the exchange goes on."""
+    try:
+        learn(attempt)
+    except Exception:
+        log.exception("the balancer failed to learn from %r", attempt)
 
 
 class UpstreamBody:

@@ -194,7 +194,7 @@ class Response:
 class Attempt:
     """One try of an exchange at one endpoint."""
 
-    __slots__ = ("ended", "endpoint", "error", "headers", "is_reused", "number", "started", "status")
+    __slots__ = ("answered", "ended", "endpoint", "error", "headers", "is_reused", "number", "started", "status")
 
     def __init__(self, number: int, endpoint: Endpoint, headers: Headers) -> None:
         self.number = number
@@ -203,6 +203,8 @@ class Attempt:
         self.headers = headers
         """What will be sent; `on_upstream_request` may change it for this attempt alone."""
         self.started = time.monotonic()
+        self.answered = 0.0
+        """When the response head was there, if the rest came later; 0 if all came at once, or nothing."""
         self.ended = 0.0
         self.status: int | None = None
         self.error: GatewayError | None = None

@@ -6,6 +6,7 @@ Knows endpoints and attempts. Does not carry messages (`listeners.websocket`) an
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from gateway.errors import ExchangeTimeout, GatewayError, UpstreamError
@@ -97,5 +98,6 @@ async def _attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -
     if answer.connection is None:
         end_attempt(exchange, attempt, None)
     else:
+        attempt.answered = time.monotonic()
         exchange.open_body = Tunnel(exchange, attempt, answer.connection)
     return Response.adopt(answer.status, answer.headers, answer.body)

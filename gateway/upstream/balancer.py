@@ -1,4 +1,4 @@
-"""The protocol of balancers, and the one that the core brings.
+"""The protocols of balancers, and the one that the core brings.
 
 Owns the contract. The strategies people choose are plugins (`gateway-balancing`).
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from gateway.model import Exchange
+    from gateway.model import Attempt, Exchange
     from gateway.upstream.endpoint import Endpoint
 
 
@@ -22,6 +22,18 @@ class Balancer(Protocol):
         `endpoints` is never empty, and on a first attempt it is the same tuple object for as long as no
         endpoint's state or weight changes: tables derived from it may be kept under its identity. On a
         further attempt it is a shorter tuple, without the endpoints that failed.
+        """
+        ...
+
+
+class LearningBalancer(Balancer, Protocol):
+    """A balancer that goes by how attempts went: one with a method `ended` is told of them."""
+
+    def ended(self, attempt: Attempt) -> None:
+        """An attempt at this upstream has ended, whoever chose its endpoint. Synchronous, quick and isolated.
+
+        Times of the attempt are `started`, `answered` and `ended`; it has a status, an error, or neither of them if
+        it was given up.
         """
         ...
 

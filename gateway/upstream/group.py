@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from gateway.config import model as config
 from gateway.errors import NoEndpoint, Overloaded
@@ -18,6 +19,9 @@ from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.pool import ConnectionPool
 from gateway.upstream.ticker import Ticker
 from gateway.upstream.tls import client_context
+
+if TYPE_CHECKING:
+    from gateway.model import Attempt
 
 MIN_RETRIES = 10.0
 """Retries that an upstream without recent traffic can afford at once."""
@@ -34,6 +38,8 @@ class Upstream:
         self.name = name
         self.settings = settings
         self.balancer = balancer
+        self.tell_balancer: Callable[[Attempt], None] | None = getattr(balancer, "ended", None)
+        """For a balancer that learns (`LearningBalancer`): called with each attempt that has ended."""
         self.endpoints: tuple[Endpoint, ...] = ()
         self.available: tuple[Endpoint, ...] = ()
         """The endpoints that may be picked: a new tuple whenever a state or weight changes."""
