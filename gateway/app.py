@@ -22,7 +22,7 @@ from gateway.forward import SERVER, forward
 from gateway.model import Exchange, Request, Response
 from gateway.pipeline import Pipeline, order_hooks, run, run_now, wrap
 from gateway.registry import PluginLoader
-from gateway.routing import Route, Router
+from gateway.routing import WANTS_BODY, Route, Router, read_ahead
 from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
@@ -197,6 +197,8 @@ class App:
         # hot: plain
         try:
             route = self._admit(exchange)
+            if route is None:
+                route = await self._admit_by_body(exchange)
             pipeline = route.pipeline
             is_plain = pipeline.is_synchronous
             response, limit = None, len(pipeline.plugins)
@@ -225,8 +227,8 @@ class App:
         exchange.response = response
         return response
 
-    def _admit(self, exchange: Exchange) -> Route:
-        """Check the request and find its route, which is set even when this raises."""
+    def _admit(self, exchange: Exchange) -> Route | None:
+        """Check the request and find its route, which is set even when this raises; None if the body decides."""
         # hot: plain
         request = exchange.request
         router = self.router
@@ -237,11 +239,23 @@ class App:
         exchange.upstream = exchange.route.upstream
         check(request, self._limits)
         if route is None:
-            route = router.match(request)
-            if route is None:
+            found = router.match(request)
+            if found is WANTS_BODY:
+                return None
+            if found is None:
                 raise NoRoute
-            exchange.route = route
+            exchange.route = route = found
             exchange.upstream = route.upstream
+        return route
+
+    async def _admit_by_body(self, exchange: Exchange) -> Route:
+        """Find the route of an exchange whose body has to be read for that."""
+        body = await read_ahead(exchange, self._limits.match_body)
+        route = self.router.match(exchange.request, body)
+        if not isinstance(route, Route):
+            raise NoRoute
+        exchange.route = route
+        exchange.upstream = route.upstream
         return route
 
     async def _respond_to_error(self, exchange: Exchange, error: GatewayError) -> Response:

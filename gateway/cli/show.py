@@ -14,6 +14,7 @@ import click
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from gateway.app import App
@@ -50,9 +51,9 @@ def checked(source: Source) -> None:
         out.print(f"  {listener.url}  HTTP {listener.http_mode}", highlight=False)
     out.print("\n[bold]Routes[/]")
     for route in app.router.routes:
-        matched = f"{route.match.host or '*'}{route.match.path}"
+        matched = route.match.describe()
         label = matched if route.name == matched else f"{route.name}: {matched}"
-        tree = Tree(f"{label} → upstream {route.upstream.name}")
+        tree = Tree(Text(f"{label} → upstream {route.upstream.name}"))
         for hook in SHOWN_HOOKS:
             steps = route.pipeline.steps[hook]
             if steps:

@@ -14,12 +14,15 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
-from gateway.config.types import Duration, FilePath, Model, Size
+from gateway.config.routes import Match as Match
+from gateway.config.routes import PluginUse as PluginUse
+from gateway.config.routes import Route as Route
+from gateway.config.routes import check_routes
+from gateway.config.types import Duration, FilePath, Model, Network, Size
 
 _PORT = re.compile(r"[0-9]{1,5}").fullmatch
 _NAME = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
-_MATCHED_HOST = re.compile(r"(?:\*\.)?[a-z0-9!$&'()+,;=._~%-]+|\[[0-9a-f:.]+\]").fullmatch
 _BLANK = re.compile(r"[\x00-\x20\x7f]").search
 
 
@@ -59,24 +62,6 @@ def parse_bind(value: object) -> object:
 
 
 Bind = Annotated[Address, BeforeValidator(parse_bind), PlainSerializer(str)]
-
-
-def parse_network(value: object) -> object:
-    """`10.0.0.0/8`, `fd00::/8`, or one address."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return ipaddress.ip_network(value)
-    except ValueError:
-        pass
-    try:
-        hint = f'; did you mean "{ipaddress.ip_network(value, strict=False)}"?'
-    except ValueError:
-        hint = ""
-    raise ValueError(f'expected a network such as "10.0.0.0/8", or an address, not {value!r}{hint}')
-
-
-Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(parse_network)]
 
 
 class ListenerTLS(Model):
@@ -127,6 +112,8 @@ class Limits(Model):
     max_uri: Size = 16 * 1024
     body_timeout: Duration = 30.0
     """Seconds without a further byte of a request body."""
+    match_body: Size = 64 * 1024
+    """How much of a body is held back where a route matches by `json` or `body`; a larger body never matches."""
 
 
 class EndpointSettings(Model):
@@ -360,52 +347,6 @@ class Upstream(Model):
         return value
 
 
-class Match(Model):
-    """What a request must look like."""
-
-    host: str = ""
-    """Exact, or `*.example.com`; empty means any."""
-    path: str = "/"
-    """A prefix by whole segments: `/v1` matches `/v1` and `/v1/users`, not `/v10`."""
-
-    @field_validator("host")
-    @classmethod
-    def _check_host(cls, value: str) -> str:
-        value = value.lower()
-        if value and not _MATCHED_HOST(value):
-            raise ValueError(f'expected "example.com" or "*.example.com", not {value!r}')
-        return value
-
-    @field_validator("path")
-    @classmethod
-    def _check_path(cls, value: str) -> str:
-        if not value.startswith("/"):
-            raise ValueError(f'a path begins with "/", not {value!r}')
-        return value
-
-
-class PluginUse(Model):
-    """One plugin of an ordered list, with its configuration and where it was named."""
-
-    use: str
-    config: dict[str, Any] = {}
-    where: str = ""
-
-
-class Route(Model):
-    """A match on the request, its plugins and its upstream."""
-
-    name: str = ""
-    match: Match = Match()
-    upstream: str
-    plugins: tuple[PluginUse, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """The name, or what it matches."""
-        return self.name or f"{self.match.host or '*'}{self.match.path}"
-
-
 class Defaults(Model):
     """What a profile lays under every upstream and every listener of a site."""
 
@@ -432,11 +373,5 @@ class Settings(Model):
 
     @model_validator(mode="after")
     def _check_routes(self) -> Settings:
-        for route in self.routes:
-            if route.upstream not in self.upstreams:
-                known = ", ".join(sorted(self.upstreams)) or "none"
-                raise ValueError(
-                    f"route {route.label!r} names upstream {route.upstream!r}, which is not defined"
-                    f" (known: {known})"
-                )
+        check_routes(self.routes, self.upstreams)
         return self

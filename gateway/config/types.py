@@ -1,4 +1,4 @@
-"""Values as people write them: durations, sizes, secrets; and the base of every configuration model.
+"""Values as people write them: durations, sizes, secrets, networks; and the base of every configuration model.
 
 Owns parsing and the message for an unknown key. Does not know any particular setting.
 """
@@ -6,6 +6,7 @@ Owns parsing and the message for an unknown key. Does not know any particular se
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import math
 import os
 import re
@@ -109,6 +110,25 @@ FilePath = Annotated[Path, AfterValidator(_from_base)]
 
 Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
 """A value that never appears in a log or in what `check` prints. A relative file is one beside the site file."""
+
+
+def parse_network(value: object) -> object:
+    """`10.0.0.0/8`, `fd00::/8`, or one address."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError:
+        pass
+    try:
+        hint = f'; did you mean "{ipaddress.ip_network(value, strict=False)}"?'
+    except ValueError:
+        hint = ""
+    raise ValueError(f'expected a network such as "10.0.0.0/8", or an address, not {value!r}{hint}')
+
+
+Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidator(parse_network)]
+"""Addresses that belong together, written as `"10.0.0.0/8"` or as one address."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

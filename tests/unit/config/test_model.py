@@ -18,9 +18,9 @@ from gateway.config.model import (
     Settings,
     Upstream,
     parse_bind,
-    parse_network,
     split_endpoint,
 )
+from gateway.config.types import parse_network
 
 
 class TestBinds:

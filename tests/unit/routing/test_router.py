@@ -13,6 +13,7 @@ from gateway import Request
 from gateway.config import model as config
 from gateway.pipeline import Pipeline
 from gateway.routing import Route, Router, matched_path
+from gateway.routing.paths import raw_segments
 
 UPSTREAM = SimpleNamespace(name="app")
 
@@ -185,6 +186,18 @@ def test_percent_encoding_of_any_letter_makes_no_difference(segments):
 def test_a_segment_that_is_encoded_as_a_whole_is_matched_decoded(segment):
     quoted = quote_from_bytes(segment, safe="")
     assert matched_path(f"/{quoted}".encode()) == b"/" + segment
+
+
+@given(PATHS)
+@example(b"/a/%2e%2e/b%20c/")
+@example(b"/%2F/..%2F")
+def test_the_segments_of_a_path_as_it_came_are_those_that_are_matched(raw):
+    segments = raw_segments(raw)
+    assert matched_path(b"/" + b"/".join(segments)) == matched_path(raw)
+    assert [matched_path(b"/" + segment)[1:] for segment in segments] == matched_path(raw)[1:].split(b"/")[
+        : len(segments)
+    ]
+    assert all(segment in raw for segment in segments)
 
 
 def test_a_route_is_named_by_what_it_matches():

@@ -1,0 +1,238 @@
+"""The settings of a route: what a request must look like, and what becomes of it.
+
+Owns names, types, and the mistakes that can be told at load. Does not match anything (`gateway.routing`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+
+from gateway.config.templates import names_of, parse_pattern
+from gateway.config.types import Model, Network
+from gateway.headers import checked_name
+
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9!$&'()+,;=._~%-]+|\[[0-9a-f:.]+\]").fullmatch
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Z]+").fullmatch
+_RESERVED = frozenset(("host", "path", "query"))
+"""Names that templates know anyway."""
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def read_expected(value: object) -> object:
+    """Text, `~regular expression`, true for "it is there", false for "it is not". A number stands for its text."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError('expected text, "~regular expression", true (is there) or false (is not there)')
+    return check_expression(value)
+
+
+def check_expression(value: str) -> str:
+    """What begins with `~` is a regular expression. Raises ValueError with what is wrong about it."""
+    if value.startswith("~"):
+        try:
+            re.compile(value[1:])
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}, in {value!r}") from None
+    return value
+
+
+def _check_method(value: str) -> str:
+    if not _METHOD(value):
+        raise ValueError(f'a method is written in capitals, as in "GET", not {value!r}')
+    return value
+
+
+def _header_name(value: str) -> str:
+    return checked_name(value).decode("ascii")
+
+
+def _check_fields(value: str) -> str:
+    if not all(value.split(".")):
+        raise ValueError(f'expected fields joined by dots, as in "user.plan", not {value!r}')
+    return value
+
+
+Expected = Annotated[
+    bool | str, BeforeValidator(read_expected), WithJsonSchema({"type": ["string", "boolean", "number"]})
+]
+Methods = Annotated[tuple[Annotated[str, AfterValidator(_check_method)], ...], BeforeValidator(_listed)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+FieldPath = Annotated[str, AfterValidator(_check_fields)]
+
+
+class Match(Model):
+    """What a request must look like: all of what is given.
+
+    The most specific route wins: by host, then by path, then the one with more conditions, then the first in the
+    file (see `precedence` in gateway/routing/route.py).
+    """
+
+    host: str = ""
+    """Exact, `*.example.com`, or a regular expression that begins with `~`; empty means any."""
+    path: str = "/"
+    """A prefix by whole segments: `/v1` matches `/v1` and `/v1/users`, not `/v10`."""
+    exact: str | None = None
+    """Just this path."""
+    pattern: str | None = None
+    """A path with named parts, one segment each, and a last one that may take the rest:
+    `/users/{id}/files/{name:path}`."""
+    scheme: Literal["", "http", "https"] = ""
+    """What the client speaks with us; WebSockets count as what they began as."""
+    method: Methods = ()
+    """One of these."""
+    headers: dict[HeaderName, Expected] = {}
+    """By name: text (the whole value), `~regular expression` (anywhere in it), true (is there) or false (is not).
+    Of several fields of one name, one must fit."""
+    cookies: dict[str, Expected] = {}
+    """As `headers`."""
+    query: dict[str, Expected] = {}
+    """As `headers`; names and values are decoded."""
+    client: Networks = ()
+    """The client's address is in one of these networks."""
+    json_fields: dict[FieldPath, Expected] = Field(default={}, alias="json")
+    """As `headers`, by the path to a field of a JSON body: `user.plan`, `items.0.id`. Numbers, true, false and null
+    are compared as JSON writes them."""
+    body: Annotated[str, AfterValidator(check_expression)] = ""
+    """Text that the body holds, or `~regular expression`."""
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        if value.startswith("~"):
+            return check_expression(value)
+        value = value.lower()
+        if value and not _HOST(value):
+            raise ValueError(
+                f'expected "example.com", "*.example.com" or "~regular expression" without a port, not {value!r}'
+            )
+        return value
+
+    @field_validator("path", "exact")
+    @classmethod
+    def _check_path(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        if not value.startswith("/"):
+            raise ValueError(f'a path begins with "/", not {value!r}')
+        if "?" in value or "#" in value:
+            raise ValueError(f"a path ends before its query, unlike {value!r}; there is match.query")
+        return value
+
+    @field_validator("pattern")
+    @classmethod
+    def _check_pattern(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_pattern(value)
+        return value
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Match:
+        given = [key for key in ("path", "exact", "pattern") if key in self.model_fields_set]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other")
+        both = sorted(self.names & _RESERVED) or sorted(self._path_names & self._host_names)
+        if both:
+            raise ValueError(f"the name {both[0]!r} has a meaning already: choose another one")
+        return self
+
+    @property
+    def names(self) -> set[str]:
+        """The names of what is captured: parts of the path, named groups of the host."""
+        return self._path_names | self._host_names
+
+    @property
+    def _path_names(self) -> set[str]:
+        return names_of(parse_pattern(self.pattern)) if self.pattern else set()
+
+    @property
+    def _host_names(self) -> set[str]:
+        return set(re.compile(self.host[1:]).groupindex) if self.host.startswith("~") else set()
+
+    def describe(self) -> str:
+        """In one line: `api.example.com/v1/ GET,HEAD header:x-beta=1`."""
+        path = self.pattern or (f"{self.exact} exactly" if self.exact else self.path)
+        told = [f"{self.host or '*'}{path}"]
+        if self.scheme:
+            told.append(self.scheme)
+        if self.method:
+            told.append(",".join(self.method))
+        for kind, fields in self._named():
+            told += [f"{kind}:{name}={said(value)}" for name, value in fields.items()]
+        if self.client:
+            told.append(f"client={','.join(map(str, self.client))}")
+        if self.body:
+            told.append(f"body={self.body}")
+        return " ".join(told)
+
+    def identity(self) -> object:
+        """Equal for matches that fit the same requests, as far as their text tells."""
+        path = self.exact or (self.pattern and re.sub(r"\{\w+", "{", self.pattern)) or self.path.rstrip("/")
+        kind = "exact" if self.exact else "pattern" if self.pattern else "prefix"
+        fields = tuple(tuple(sorted(fields.items(), key=repr)) for _, fields in self._named())
+        return (
+            self.host, kind, path, self.scheme, frozenset(self.method), fields, frozenset(self.client), self.body
+        )  # fmt: skip
+
+    def _named(self) -> Sequence[tuple[str, dict[str, bool | str]]]:
+        return (
+            ("header", self.headers),
+            ("cookie", self.cookies),
+            ("query", self.query),
+            ("json", self.json_fields),
+        )
+
+
+def said(value: bool | str) -> str:
+    """An expected value in words."""
+    return {True: "present", False: "absent"}[value] if isinstance(value, bool) else value
+
+
+class PluginUse(Model):
+    """One plugin of an ordered list, with its configuration and where it was named."""
+
+    use: str
+    config: dict[str, Any] = {}
+    where: str = ""
+
+
+class Route(Model):
+    """A match on the request, its plugins and its upstream."""
+
+    name: str = ""
+    match: Match = Match()
+    upstream: str
+    plugins: tuple[PluginUse, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name, or what it matches."""
+        return self.name or self.match.describe()
+
+
+def check_routes(routes: Sequence[Route], upstreams: Iterable[str]) -> None:
+    """Raise ValueError for an upstream that is not defined, and for two routes of one match."""
+    known = sorted(upstreams)
+    seen: dict[object, tuple[int, Route]] = {}
+    for index, route in enumerate(routes):
+        if route.upstream not in known:
+            raise ValueError(
+                f"route {route.label!r} names upstream {route.upstream!r}, which is not defined"
+                f" (known: {', '.join(known) or 'none'})"
+            )
+        first, other = seen.setdefault(route.match.identity(), (index, route))
+        if other is not route:
+            raise ValueError(
+                f"routes[{first}] ({other.label!r}) and routes[{index}] ({route.label!r}) have the same match:"
+                f" the second would never be taken"
+            )
