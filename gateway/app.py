@@ -18,11 +18,12 @@ from gateway.config.model import PLUGIN_TABLES, EndpointSettings, Settings
 from gateway.config.model import Route as RouteSettings
 from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
+from gateway.explaining import LiveExplainer
 from gateway.forward import SERVER, forward
 from gateway.model import Exchange, Request, Response
 from gateway.pipeline import Pipeline, order_hooks, run, run_now, wrap
 from gateway.registry import PluginLoader
-from gateway.routing import WANTS_BODY, Route, Router, read_ahead
+from gateway.routing import WANTS_BODY, Route, Router, SeenBody, read_ahead
 from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
@@ -72,6 +73,8 @@ class App:
         self._trusted = TrustedProxies(self.settings.trusted_proxies)
         self.has_trusted_proxies = not self._trusted.is_empty
         self._limits = self.settings.limits
+        secret = self.settings.explain_secret
+        self._explainer = LiveExplainer(secret.get_secret_value()) if secret else None
         self._subscriptions: list[Callable[[], None]] = []
         for upstream in self.upstreams.values():
             upstream.on_change = self._endpoint_changed
@@ -199,6 +202,8 @@ class App:
             route = self._admit(exchange)
             if route is None:
                 route = await self._admit_by_body(exchange)
+            if self._explainer is not None:
+                exchange.route = route = self._explainer.route(exchange, route)
             pipeline = route.pipeline
             is_plain = pipeline.is_synchronous
             response, limit = None, len(pipeline.plugins)
@@ -250,13 +255,19 @@ class App:
 
     async def _admit_by_body(self, exchange: Exchange) -> Route:
         """Find the route of an exchange whose body has to be read for that."""
-        body = await read_ahead(exchange, self._limits.match_body)
+        return self._take_by_body(exchange, await read_ahead(exchange, self._limits.match_body))
+
+    def _take_by_body(self, exchange: Exchange, body: SeenBody) -> Route:
         route = self.router.match(exchange.request, body)
         if not isinstance(route, Route):
             raise NoRoute
         exchange.route = route
         exchange.upstream = route.upstream
         return route
+
+    def admit(self, exchange: Exchange, body: SeenBody) -> Route:
+        """The route of an exchange that is only asked about, with its whole body. Raises GatewayError."""
+        return self._admit(exchange) or self._take_by_body(exchange, body)
 
     async def _respond_to_error(self, exchange: Exchange, error: GatewayError) -> Response:
         if exchange.open_body is not None:

@@ -113,6 +113,12 @@ class HookSpecs:
         """The peer of `on_connect` has left."""
 
 
+EXCHANGE_HOOKS = (
+    "on_request", "on_select", "on_upstream_request", "wrap_request_body", "on_attempt", "on_upstream_response",
+    "on_response", "wrap_response_body", "on_error", "on_complete",
+)  # fmt: skip
+"""The hooks on an exchange's way, in the order in which it meets them."""
+
 HOOK_NAMES = frozenset(name for name in vars(HookSpecs) if not name.startswith("_"))
 
 ASYNC_HOOKS = frozenset(
@@ -124,4 +130,13 @@ REVERSED_HOOKS = frozenset(("shutdown", "on_upstream_response", "on_response", "
 """Hooks that run from the last listed plugin to the first."""
 
 
-__all__ = ["API_VERSION", "ASYNC_HOOKS", "HOOK_NAMES", "PROJECT", "REVERSED_HOOKS", "HookSpecs", "hookimpl"]
+__all__ = [
+    "API_VERSION",
+    "ASYNC_HOOKS",
+    "EXCHANGE_HOOKS",
+    "HOOK_NAMES",
+    "PROJECT",
+    "REVERSED_HOOKS",
+    "HookSpecs",
+    "hookimpl",
+]

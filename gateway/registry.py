@@ -73,14 +73,14 @@ class Registry:
         self._tables[name] = (model, under, self._owner)
 
     def read_table(self, name: str, upstream: str, data: Data | None, source: Source) -> Any:
-        """What a plugin's table says for an upstream; None if the plugin is not loaded. Raises ConfigurationError."""
+        """What a plugin's table says for an upstream; None without the plugin. Raises ConfigurationError."""
         place = ("upstreams", upstream, name)
         if name in self._tables:
             model, under, _ = self._tables[name]
             return validate(model, deep_merge(under, data or {}), source.name, source.base, place)
         if data is not None:
             raise ConfigurationError(
-                f"{source.name}: {key_path(place)}: the plugin {name!r} is not loaded; is it in the list of plugins?"
+                f"{source.name}: {key_path(place)}: the plugin {name!r} is not in the list of plugins"
             )
         return None
 

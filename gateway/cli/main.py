@@ -15,6 +15,7 @@ import click
 from gateway.cli import endpoints, show
 from gateway.cli.asking import admin_option, ask_running, site_argument
 from gateway.cli.demo import demo
+from gateway.cli.explain import explain
 from gateway.config.loader import Source, load
 from gateway.errors import ConfigurationError
 from gateway.process.logs import set_up_logging
@@ -115,7 +116,7 @@ def status(target: str | None, path: Path | None) -> None:
     show.status(ask_running("status", target, path))
 
 
-for _command in (demo, *endpoints.COMMANDS):
+for _command in (demo, explain, *endpoints.COMMANDS):
     main.add_command(_command)
 
 

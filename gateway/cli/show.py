@@ -21,14 +21,9 @@ from gateway.app import App
 from gateway.config.loader import Source, installed_profiles, read_profile
 from gateway.config.model import PluginUse, Settings
 from gateway.errors import ConfigurationError
-from gateway.hooks import HOOK_NAMES, REVERSED_HOOKS
+from gateway.hooks import EXCHANGE_HOOKS, HOOK_NAMES, REVERSED_HOOKS
 from gateway.listeners.tls import check_certificate
 from gateway.registry import Registry, configured, find_plugin, installed_plugins
-
-SHOWN_HOOKS = (
-    "on_request", "on_select", "on_upstream_request", "wrap_request_body", "on_attempt", "on_upstream_response",
-    "on_response", "wrap_response_body", "on_error", "on_complete",
-)  # fmt: skip
 
 
 def console() -> Console:
@@ -54,7 +49,7 @@ def checked(source: Source) -> None:
         matched = route.match.describe()
         label = matched if route.name == matched else f"{route.name}: {matched}"
         tree = Tree(Text(f"{label} → upstream {route.upstream.name}"))
-        for hook in SHOWN_HOOKS:
+        for hook in EXCHANGE_HOOKS:
             steps = route.pipeline.steps[hook]
             if steps:
                 arrow = " ← " if hook in REVERSED_HOOKS else " → "

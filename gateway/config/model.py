@@ -18,7 +18,7 @@ from gateway.config.routes import Match as Match
 from gateway.config.routes import PluginUse as PluginUse
 from gateway.config.routes import Route as Route
 from gateway.config.routes import check_routes
-from gateway.config.types import Duration, FilePath, Model, Network, Size
+from gateway.config.types import Duration, FilePath, Model, Network, Secret, Size
 
 _PORT = re.compile(r"[0-9]{1,5}").fullmatch
 _NAME = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
@@ -369,6 +369,9 @@ class Settings(Model):
     drain_timeout: Duration = 30.0
     """Seconds that exchanges in flight have to finish when a worker stops."""
     admin_socket: FilePath | None = None
+    explain_secret: Secret | None = None
+    """A request whose header `x-gateway-explain` holds this gets the record of what was decided about it, as a
+    header of the same name and in the log."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")

@@ -135,7 +135,7 @@ class Member:
             else:
                 reply.set_result(answer)
 
-    async def ask(self, question: str) -> Any:
+    async def ask(self, question: Any) -> Any:
         """What the worker says to a question. Raises ConfigurationError."""
         return await self._request("supervisor.ask", question)
 

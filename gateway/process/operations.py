@@ -1,4 +1,4 @@
-"""What an operator does to endpoints while a gateway runs: list, drain, enable, weigh.
+"""What an operator asks and does while a gateway runs: explain; list, drain, enable and weigh endpoints.
 
 Owns the commands and their answers. The supervisor passes them on; each worker carries them out (`gateway.app`).
 """
@@ -29,7 +29,7 @@ STATES = {
 }
 """Commands that set a state."""
 
-COMMANDS = frozenset(("endpoints", "weight", *STATES))
+COMMANDS = frozenset(("endpoints", "explain", "weight", *STATES))
 MOST_WEIGHT = 65535
 
 
@@ -37,6 +37,9 @@ async def answer(
     command: str, arguments: dict[str, Any], members: Sequence[Member], publish: Publish
 ) -> dict[str, Any]:
     """Carry out a command. Raises ConfigurationError for what cannot be done."""
+    if command == "explain":
+        explained = await members[0].ask({"explain": arguments["request"]})
+        return {"error": explained["error"]} if "error" in explained else {"explained": explained}
     endpoints = merged(await asyncio.gather(*(member.ask("endpoints") for member in members)))
     if command == "endpoints":
         return {"endpoints": endpoints}

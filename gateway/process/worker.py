@@ -20,6 +20,7 @@ import uvloop
 from gateway.app import App
 from gateway.config.loader import Source
 from gateway.errors import GatewayError
+from gateway.explaining import explain, read_request
 from gateway.listeners.exchange import Host
 from gateway.listeners.http import HttpListener
 from gateway.process.bus import Link, WorkerBus
@@ -92,8 +93,15 @@ class Worker:
             case _:
                 self._bus.deliver(topic, message, keep)
 
-    def _answer(self, question: str) -> Any:
-        return self._app.describe_endpoints() if self._app and question == "endpoints" else None
+    def _answer(self, question: Any) -> Any:
+        if self._app is None:
+            return None
+        if question == "endpoints":
+            return self._app.describe_endpoints()
+        try:
+            return explain(self._app, *read_request(question["explain"]))
+        except (KeyError, TypeError, ValueError) as error:
+            return {"error": f"not a request: {error}"}
 
     async def _configure(self, message: dict[str, Any]) -> None:
         self._index = message["worker"]

@@ -39,6 +39,24 @@ def candidates(endpoints: Sequence[Endpoint], prefer: Preferences) -> tuple[Endp
     return tuple(endpoint for endpoint in weighty if endpoint in chosen and endpoint.is_available)
 
 
+def reasons(endpoints: Sequence[Endpoint], prefer: Preferences) -> dict[Endpoint, str]:
+    """Why those that may not be picked may not."""
+    chosen = set(candidates(endpoints, prefer))
+    return {endpoint: _reason(endpoint, endpoints, prefer) for endpoint in endpoints if endpoint not in chosen}
+
+
+def _reason(endpoint: Endpoint, endpoints: Sequence[Endpoint], prefer: Preferences) -> str:
+    if not endpoint.is_available:
+        held = "; ".join(f"{source}: {why}" for source, (_, why) in endpoint.marks.items())
+        return f"{endpoint.state.value} ({held})"
+    if endpoint.weight <= 0:
+        return "weight 0"
+    lower = [other for other in endpoints if other.priority < endpoint.priority and other.is_available]
+    if lower:
+        return f"a backup: enough endpoints of priority {max(lower, key=_priority).priority} are up"
+    return f"not in zone {prefer.zone!r}, of which enough endpoints are up"
+
+
 def _priority(endpoint: Endpoint) -> int:
     return endpoint.priority
 

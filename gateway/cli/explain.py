@@ -1,0 +1,117 @@
+"""The command `explain`: where would this request go, and why.
+
+Owns how a request is written on the command line and how the answer looks. The answer itself is made by
+`gateway.explaining`, from the code that serves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.table import Table
+
+from gateway.app import App
+from gateway.cli.asking import admin_option, ask_running
+from gateway.cli.endpoints import COLOURS
+from gateway.cli.show import console
+from gateway.config.loader import load
+from gateway.errors import ConfigurationError
+from gateway.explaining import explain as explain_request
+from gateway.explaining import read_request
+from gateway.hooks import REVERSED_HOOKS
+
+
+@click.command()
+@click.argument("target", metavar="SITE.TOML")
+@click.argument("request", metavar="'GET /path'")
+@click.option("-H", "--header", "headers", multiple=True, metavar="NAME: VALUE", help="A header; may be repeated.")
+@click.option("-d", "--data", "body", help="The body, for routes that look at it.")
+@click.option("--client", default="127.0.0.1", show_default=True, help="The client's address.")
+@click.option("--scheme", type=click.Choice(["http", "https", "ws", "wss"]), default="http", show_default=True)
+@click.option("--live", is_flag=True, help="Ask the running gateway, with its endpoints as they stand now.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@admin_option
+def explain(
+    target: str,
+    request: str,
+    headers: tuple[str, ...],
+    body: str | None,
+    client: str,
+    scheme: str,
+    live: bool,
+    as_json: bool,
+    path: Path | None,
+) -> None:
+    """Say where a request would go and why: route, hooks, endpoints, pick. Nothing is sent."""
+    method, _, place = request.partition(" ")
+    if not place:
+        method, place = "GET", request
+    asked: dict[str, Any] = {
+        "method": method,
+        "target": place,
+        "headers": _headers(headers),
+        "client": client,
+        "scheme": scheme,
+        "body": body,
+    }
+    if live:
+        record = ask_running("explain", target, path, request=asked)["explained"]
+    else:
+        try:
+            read = read_request(asked)
+        except ValueError as error:
+            raise ConfigurationError(f"not a request: {error}") from None
+        record = explain_request(App(load(target)), *read)
+    if as_json:
+        click.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
+    else:
+        _print(record)
+
+
+def _headers(given: tuple[str, ...]) -> list[tuple[str, str]]:
+    """The headers, with a Host if none is given: no request gets far without one."""
+    headers = []
+    for line in given:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise ConfigurationError(f"a header is written 'name: value', not {line!r}")
+        headers.append((name.strip().lower(), value.strip()))
+    if not any(name == "host" for name, _ in headers):
+        headers.insert(0, ("host", "localhost"))
+    return headers
+
+
+def _print(record: dict[str, Any]) -> None:
+    out = console()
+    out.print(f"[bold]{record['request']}[/]", highlight=False)
+    out.print("\n[bold]Route[/]" + ("" if record["routes"] else "  none is configured"))
+    for verdict in record["routes"]:
+        mark = "[green]✓[/]" if verdict["reason"] == "taken" else "[red]✗[/]"
+        out.print(f"  {mark} {verdict['route']}: {verdict['reason']}", highlight=False)
+    if record.get("hooks"):
+        out.print("\n[bold]Hooks[/], in the order in which they run")
+        for hook, plugins in record["hooks"].items():
+            arrow = " ← " if hook in REVERSED_HOOKS else " → "
+            out.print(f"  {hook}: {arrow.join(plugins)}", highlight=False)
+    if "endpoints" in record:
+        out.print(f"\n[bold]Upstream[/] {record['upstream']}, balancer {record['balancer']}", highlight=False)
+        out.print(_endpoints(record["endpoints"], record.get("pick", "")))
+    if "answer" in record:
+        out.print(f"\n[bold]Answer[/] {record['answer']}", highlight=False)
+    if "refused" in record:
+        out.print(f"\n[red]Refused[/] {record['refused']}", highlight=False)
+    elif "pick" in record:
+        out.print(f"[bold]Pick[/] [green]{record['pick']}[/], by {record['picked_by']}", highlight=False)
+
+
+def _endpoints(endpoints: list[dict[str, Any]], pick: str) -> Table:
+    table = Table("", "Endpoint", "State", "Weight", "In flight", "Candidate, or why not")
+    for item in endpoints:
+        state = f"[{COLOURS[item['state']]}]{item['state']}[/]"
+        mark = "[green]→[/]" if item["endpoint"] == pick else ""
+        counts = (str(item["effective_weight"]), str(item["in_flight"]))
+        table.add_row(mark, item["endpoint"], state, *counts, item["reason"])
+    return table
