@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 READY_SECONDS = 20.0
 SMALL_BODY = 132
 LARGE_BODY = 1024 * 1024
+MOST_ENDPOINTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,10 @@ class Lab:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.dir = Path(tempfile.mkdtemp(prefix="gateway-perf-"))
-        self.origin_ports = (free_port(), free_port())
-        """Two addresses of the same origin: `/` is the small body, `/large` the 1 MiB one."""
+        port, other = free_port(), free_port()
+        more = [f"127.0.0.{number}:{port}" for number in range(2, MOST_ENDPOINTS)]
+        self.origins = (f"127.0.0.1:{port}", f"127.0.0.1:{other}", *more)
+        """Addresses of the same origin: `/large` is the 1 MiB body, anything else the small one."""
         self._started: list[Process] = []
 
     def __enter__(self) -> Lab:
@@ -68,11 +71,11 @@ class Lab:
         conf = self.fill(
             "origin.conf",
             USER=user_directive(),
-            LISTEN="\n        ".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in self.origin_ports),
+            LISTEN="\n        ".join(f"listen {address} backlog=4096;" for address in self.origins),
             BODY="x" * SMALL_BODY,
         )
         self.run("origin", nginx_argv(self, conf), core=self.plan.load_core)
-        self.wait(f"http://127.0.0.1:{self.origin_ports[0]}", "origin")
+        self.wait(f"http://{self.origins[0]}", "origin")
 
     def run(
         self,

@@ -5,7 +5,7 @@ Plain frozen data. Does not start, measure or print anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,9 @@ SUBJECT = "gateway"
 """The tool under test; every other tool is a peer."""
 
 Compare = Literal["ratio", "added"]
+
+Routes = Sequence[tuple[str, tuple[str, ...]]]
+"""Hosts, each with path prefixes; all lead to the same upstream."""
 
 
 class Unavailable(Exception):

@@ -26,7 +26,7 @@ def caddy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
             REQUEST_ID=REQUEST_ID if balancer else "",
             BALANCE="least_conn" if balancer else "round_robin",
             RETRIES="lb_retries 2" if balancer else "",
-            ENDPOINTS=" ".join(f"127.0.0.1:{p}" for p in lab.origin_ports[:endpoints]),
+            ENDPOINTS=" ".join(lab.origins[:endpoints]),
         )
         env = {
             "GOMAXPROCS": "1",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from perf import tools
 from perf.lab import Lab, Server, free_port
-from perf.model import Contender
+from perf.model import Contender, Routes
 
+EVERYTHING: Routes = (("*", ("/",)),)
 RETRIES = {"retry_on": "connect-failure,refused-stream,reset", "num_retries": 2}
 FIELDS = {
     "time": "%START_TIME%",
@@ -33,7 +34,7 @@ FIELDS = {
 """Those of the gateway's own line."""
 
 
-def envoy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
+def envoy(*, endpoints: int = 1, balancer: bool = False, routes: Routes = ()) -> Contender:
     """One worker thread, no admin port, no tracing; as a `balancer` it does what l7-balancer does."""
 
     def launch(lab: Lab) -> Server:
@@ -41,10 +42,10 @@ def envoy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
         conf = lab.fill(
             "envoy.json",
             PORT=port,
-            ENDPOINTS=json.dumps([_endpoint(p) for p in lab.origin_ports[:endpoints]]),
+            ENDPOINTS=json.dumps([_endpoint(address) for address in lab.origins[:endpoints]]),
             ACCESS_LOG=json.dumps([_access_log(str(lab.dir / "envoy.access"))] if balancer else []),
             REQUEST_ID=json.dumps(balancer),
-            RETRIES=f', "retry_policy": {json.dumps(RETRIES)}' if balancer else "",
+            VIRTUAL_HOSTS=json.dumps(_virtual_hosts(routes or EVERYTHING, balancer)),
             BALANCE="LEAST_REQUEST" if balancer else "ROUND_ROBIN",
         )
         argv: list[str | Path] = [
@@ -63,8 +64,23 @@ def envoy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
     return Contender("envoy", "envoy", launch)
 
 
-def _endpoint(port: int) -> dict[str, object]:
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+def _virtual_hosts(routes: Routes, balancer: bool) -> list[dict[str, object]]:
+    action: dict[str, object] = {"cluster": "app", "append_x_forwarded_host": True}
+    if balancer:
+        action["retry_policy"] = RETRIES
+    return [
+        {
+            "name": host,
+            "domains": [host],
+            "routes": [{"match": {"prefix": path}, "route": action} for path in paths],
+        }
+        for host, paths in routes
+    ]
+
+
+def _endpoint(place: str) -> dict[str, object]:
+    host, _, port = place.partition(":")
+    address = {"socket_address": {"address": host, "port_value": int(port)}}
     return {"endpoint": {"address": address}}
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from perf import tools
 from perf.lab import HERE, Lab, Server, free_port
-from perf.model import SUBJECT, Contender, Unavailable
+from perf.model import SUBJECT, Contender, Routes, Unavailable
 
 
 def gateway(
@@ -18,6 +18,7 @@ def gateway(
     plugins: tuple[str, ...] = (),
     endpoints: int = 1,
     tls: bool = False,
+    routes: Routes = (),
     repeats: int = 1,
     note: str = "",
 ) -> Contender:
@@ -38,7 +39,8 @@ def gateway(
             f'bind = "127.0.0.1:{port}"',
             _tls(lab) if tls else "",
             "[upstreams.app]",
-            f"endpoints = {json.dumps([f'http://127.0.0.1:{p}' for p in lab.origin_ports[:endpoints]])}",
+            f"endpoints = {json.dumps([f'http://{address}' for address in lab.origins[:endpoints]])}",
+            *(_route(host, path) for host, paths in routes for path in paths),
         ]
         site = folder / "site.toml"
         site.write_text("\n".join(line for line in lines if line) + "\n")
@@ -46,6 +48,10 @@ def gateway(
         return Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}", (process,))
 
     return Contender(label, SUBJECT, launch, repeats, note)
+
+
+def _route(host: str, path: str) -> str:
+    return f'[[routes]]\nmatch = {{ host = "{host}", path = "{path}" }}\nupstream = "app"'
 
 
 def with_plugin(name: str, config: str = "") -> Contender:

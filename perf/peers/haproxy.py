@@ -23,7 +23,7 @@ def haproxy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
 
     def launch(lab: Lab) -> Server:
         port = free_port()
-        servers = [f"server app{n} 127.0.0.1:{p}" for n, p in enumerate(lab.origin_ports[:endpoints])]
+        servers = [f"server app{n} {address}" for n, address in enumerate(lab.origins[:endpoints])]
         conf = lab.fill(
             "haproxy.cfg",
             PORT=port,

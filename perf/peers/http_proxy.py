@@ -19,7 +19,7 @@ def http_proxy() -> Contender:
             node,
             HERE / "peers" / "http-proxy.cjs",
             str(port),
-            f"http://127.0.0.1:{lab.origin_ports[0]}",
+            f"http://{lab.origins[0]}",
         ]
         process = lab.run("http-proxy-3", argv, env={"NODE_PATH": str(modules), "NODE_ENV": "production"})
         return Server(f"http://127.0.0.1:{port}", (process,))

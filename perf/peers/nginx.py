@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from perf.lab import HERE, Lab, Server, free_port, nginx_argv, user_directive
-from perf.model import Check, Contender
+from perf.model import Check, Contender, Routes
 
 TLS = """ssl_certificate {cert};
         ssl_certificate_key {key};
@@ -17,11 +17,11 @@ REQUEST_ID = """proxy_set_header X-Request-ID $request_id;
         add_header X-Request-ID $request_id always;"""
 
 
-def nginx(*, endpoints: int = 1, tls: bool = False, balancer: bool = False) -> Contender:
+def nginx(*, endpoints: int = 1, tls: bool = False, balancer: bool = False, routes: Routes = ()) -> Contender:
     """A plain reverse proxy; as a `balancer` it does what the profile l7-balancer does."""
 
     def launch(lab: Lab) -> Server:
-        return _start(lab, endpoints=endpoints, tls=tls, balancer=balancer)
+        return _start(lab, endpoints=endpoints, tls=tls, balancer=balancer, routes=routes)
 
     return Contender("nginx", "nginx", launch)
 
@@ -46,7 +46,15 @@ def nginx_auth_request() -> Contender:
     return Contender("nginx + auth_request", "nginx", launch, note="to a Granian ASGI app; both counted")
 
 
-def _start(lab: Lab, *, endpoints: int = 1, tls: bool = False, balancer: bool = False, decider: int = 0) -> Server:
+def _start(
+    lab: Lab,
+    *,
+    endpoints: int = 1,
+    tls: bool = False,
+    balancer: bool = False,
+    routes: Routes = (),
+    decider: int = 0,
+) -> Server:
     port = free_port()
     cert, key = lab.certificate() if tls else ("", "")
     conf = lab.fill(
@@ -55,12 +63,30 @@ def _start(lab: Lab, *, endpoints: int = 1, tls: bool = False, balancer: bool = 
         NAME=f"nginx-{port}",
         LISTEN=f"127.0.0.1:{port}{' ssl' if tls else ''} backlog=4096",
         TLS=TLS.format(cert=cert, key=key) if tls else "",
-        SERVERS=" ".join(f"server 127.0.0.1:{p};" for p in lab.origin_ports[:endpoints]),
+        SERVERS=" ".join(f"server {address};" for address in lab.origins[:endpoints]),
         ACCESS_LOG=f"{lab.dir}/nginx-{port}.access json buffer=64k flush=1s" if balancer else "off",
         BALANCER="least_conn;" if balancer else "",
         REQUEST_ID=REQUEST_ID if balancer else "",
         DECIDE="auth_request /_decide;" if decider else "",
         DECIDER=decider or 9,
+        NAMES=_server_name(routes[0]) if routes else "",
+        MORE=_servers(port, routes[1:]),
+        LOCATIONS=_locations(routes[0][1]) if routes else "",
     )
     process = lab.run(f"nginx-{port}", nginx_argv(lab, conf))
     return Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}", (process,))
+
+
+def _servers(port: int, routes: Routes) -> str:
+    """A server for each further host; all have the proxy's settings in common."""
+    return "\n    ".join(
+        f"server {{ listen 127.0.0.1:{port}; {_server_name(route)} {_locations(route[1])} }}" for route in routes
+    )
+
+
+def _server_name(route: tuple[str, tuple[str, ...]]) -> str:
+    return f"server_name {route[0]};"
+
+
+def _locations(paths: tuple[str, ...]) -> str:
+    return " ".join(f"location {path} {{ proxy_pass http://app; }}" for path in paths)
