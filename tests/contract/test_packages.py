@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -44,7 +45,9 @@ def test_it_depends_on_the_gateway_and_on_no_sibling(package):
 def test_its_dependencies_are_what_it_imports(package):
     known = {"gateway", package.module, *sys.stdlib_module_names}
     imported = {name.partition(".")[0] for path in sources(package) for name, _ in imports(path)}
-    declared = {re.split(r"[<>=\[ ]", item)[0] for item in package.project["dependencies"]}
+    extras = package.project.get("optional-dependencies", {}).values()
+    wanted = [*package.project["dependencies"], *itertools.chain(*extras)]
+    declared = {re.split(r"[<>=\[ ]", item)[0] for item in wanted}
     providers = packages_distributions()
     assert not [name for name in imported - known if declared.isdisjoint(providers.get(name, ()))]
 

@@ -1,0 +1,205 @@
+"""Exchanges as the plugin sees them, and real stores that a test can kill and start again."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gateway_persistence import Persistence
+from hypothesis import HealthCheck, settings
+
+from gateway import Attempt, Endpoint, EndpointState, Exchange, Headers, Request, Response, Upstream
+from gateway.bus import Bus
+from gateway.config.model import Upstream as UpstreamSettings
+from gateway.testing import require_program, wait_until
+from gateway.upstream.balancer import First
+from gateway.upstream.ticker import Ticker
+
+settings.register_profile(
+    "persistence", deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("persistence")
+
+SECRET = "a secret of the tests"
+
+
+class Clock:
+    """A clock that stands until it is told otherwise."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def make_upstream(name: str = "app", count: int = 3) -> Upstream:
+    endpoints = [{"url": f"http://10.0.0.{number}:80"} for number in range(1, count + 1)]
+    return Upstream(name, UpstreamSettings(endpoints=endpoints), First(), Ticker())
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    """`app`, with three endpoints."""
+    return make_upstream()
+
+
+class Site:
+    """A plugin in a gateway without sockets: one worker with its bus."""
+
+    def __init__(self, *upstreams: Upstream, bus: Bus | None = None, worker: int = 0) -> None:
+        self.upstreams = {upstream.name: upstream for upstream in upstreams}
+        self.bus = bus or Bus()
+        self.app: Any = SimpleNamespace(
+            upstreams=self.upstreams, bus=self.bus, once=lambda name: worker == 0, is_trusted=lambda request: False
+        )
+
+    def plugin(self, *arguments: Any, **options: Any) -> Any:
+        """The plugin with these settings, started; positional arguments go to its class after the settings."""
+        config = Persistence.Config(**options)
+        plugin = Persistence(config, *arguments)
+        if hasattr(plugin, "startup"):
+            plugin.startup(self.app)
+        return plugin
+
+    def exchange(self, *fields: tuple[str, str | bytes], upstream: str = "", **options: Any) -> Exchange:
+        exchange = Exchange(self.app, Request("GET", "/", [("host", "a"), *fields], **options))
+        exchange.upstream = self.upstreams[upstream] if upstream else next(iter(self.upstreams.values()))
+        return exchange
+
+    def carry(
+        self,
+        plugin: Any,
+        *fields: tuple[str, str | bytes],
+        picks: int = 0,
+        answer: Sequence[tuple[str, str]] = (),
+        **options: Any,
+    ) -> tuple[Exchange, Response]:
+        """Take one exchange through a synchronous plugin; the balancer would pick the endpoint number `picks`."""
+        exchange = self.exchange(*fields, **options)
+        if hasattr(plugin, "on_request"):
+            plugin.on_request(exchange)
+        available = exchange.upstream.available
+        endpoint = plugin.on_select(exchange, available) or available[picks]
+        attend(exchange, endpoint)
+        response = Response(200, list(answer))
+        plugin.on_response(exchange, response)
+        return exchange, response
+
+
+def attend(exchange: Exchange, endpoint: Endpoint, error: Exception | None = None) -> Attempt:
+    """Add an attempt that was answered, or failed."""
+    attempt = Attempt(len(exchange.attempts) + 1, endpoint, Headers())
+    attempt.status, attempt.error = (None, error) if error else (200, None)
+    exchange.attempts.append(attempt)
+    return attempt
+
+
+@pytest.fixture
+def site(upstream: Upstream) -> Site:
+    return Site(upstream)
+
+
+def hold(upstream: Upstream, number: int, state: EndpointState) -> None:
+    """Mark an endpoint of an upstream."""
+    upstream.mark(upstream.endpoints[number], "test", state, "a test")
+
+
+class Server:
+    """A store's server as a child process, on a port of its own that it keeps when it is started again."""
+
+    def __init__(self, command: Callable[[int], list[str]], directory: Path, scheme: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
+        self._command = command(self.port)
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, empty, and wait until it can be reached."""
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        wait_until(self._is_there, within=10, message=f"{self._command[0]} does not start")
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Let it accept connections and not answer."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def ask(self, question: bytes) -> bytes:
+        """What it answers to a question in its own protocol, one piece of it."""
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            connection.sendall(question)
+            return connection.recv(65536)
+
+    def _is_there(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self._directory / "log").read_text()
+        try:
+            return bool(self.ask(b"PING\r\n"))
+        except OSError:
+            return False
+
+
+def _redis_command(port: int) -> list[str]:
+    program = require_program("redis-server")
+    return [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+
+
+def _memcached_command(port: int) -> list[str]:
+    return [require_program("memcached"), "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-u", "nobody"]
+
+
+_COMMANDS = {"redis": _redis_command, "memcached": _memcached_command}
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+    """`server("redis")`, `server("memcached")`: start one; it is gone when the test is."""
+    with ExitStack() as stack:
+
+        def start(use: str) -> Server:
+            started = Server(_COMMANDS[use], tmp_path_factory.mktemp(use), use)
+            stack.callback(started.kill)
+            return started
+
+        yield start
+
+
+@pytest.fixture
+def make_site() -> type[Site]:
+    return Site
+
+
+@pytest.fixture
+def tools() -> SimpleNamespace:
+    """`attend`, `hold`, `make_upstream` and the secret."""
+    return SimpleNamespace(attend=attend, hold=hold, make_upstream=make_upstream, secret=SECRET, Clock=Clock)
