@@ -47,36 +47,29 @@ _endpoint = click.argument("endpoint", metavar="HOST:PORT")
 _reason = click.option("--reason", default="", help="For the log and for `gateway endpoints`.")
 
 
-@click.command()
-@_upstream
-@_endpoint
-@_reason
-@site_option
-@admin_option
-def drain(upstream: str, endpoint: str, reason: str, target: str | None, path: Path | None) -> None:
-    """Send nothing new to an endpoint; sessions that it has and exchanges in flight go on."""
-    _say(ask_running("drain", target, path, upstream=upstream, endpoint=endpoint, reason=reason))
+def _state_command(name: str, meaning: str) -> click.Command:
+    """A command that sets the state of an endpoint."""
+
+    @click.command(name, help=meaning)
+    @_upstream
+    @_endpoint
+    @_reason
+    @site_option
+    @admin_option
+    def set_state(upstream: str, endpoint: str, reason: str, target: str | None, path: Path | None) -> None:
+        _say(ask_running(name, target, path, upstream=upstream, endpoint=endpoint, reason=reason))
+
+    return set_state
 
 
-@click.command()
-@_upstream
-@_endpoint
-@_reason
-@site_option
-@admin_option
-def maintenance(upstream: str, endpoint: str, reason: str, target: str | None, path: Path | None) -> None:
-    """Send nothing at all to an endpoint; its sessions move. Exchanges in flight go on."""
-    _say(ask_running("maintenance", target, path, upstream=upstream, endpoint=endpoint, reason=reason))
-
-
-@click.command()
-@_upstream
-@_endpoint
-@site_option
-@admin_option
-def enable(upstream: str, endpoint: str, target: str | None, path: Path | None) -> None:
-    """Bring an endpoint back that was drained or taken out."""
-    _say(ask_running("enable", target, path, upstream=upstream, endpoint=endpoint))
+STATE_COMMANDS = (
+    _state_command("drain", "Send nothing new to an endpoint; sessions that it has and exchanges in flight go on."),
+    _state_command(
+        "maintenance",
+        "Send nothing at all to an endpoint; its sessions move. Exchanges in flight go on.",
+    ),
+    _state_command("enable", "Bring an endpoint back that was drained or taken out."),
+)
 
 
 @click.command()
@@ -94,4 +87,4 @@ def _say(reply: dict[str, Any]) -> None:
     click.echo(reply["done"])
 
 
-COMMANDS = (endpoints, drain, maintenance, enable, weight)
+COMMANDS = (endpoints, *STATE_COMMANDS, weight)

@@ -14,7 +14,7 @@ This file re-exports; each thing lives, documented, in the file that it is impor
 from gateway.testing.certificates import Authority, Certificate
 from gateway.testing.client import Client
 from gateway.testing.load import Load
-from gateway.testing.origin import OK, Origin, OriginConnection, Script, SeenRequest, reply
+from gateway.testing.origin import OK, Held, Origin, OriginConnection, Script, SeenRequest, reply
 from gateway.testing.process import GatewayDied, GatewayProcess, Listening, run_command, wait_for_workers
 from gateway.testing.programs import require_program
 from gateway.testing.site import site_text
@@ -30,6 +30,7 @@ __all__ = [
     "CutShort",
     "GatewayDied",
     "GatewayProcess",
+    "Held",
     "Listening",
     "Load",
     "Message",

@@ -312,6 +312,22 @@ class Origin:
             connection.read_body(request)
 
 
+class Held:
+    """A script that answers when the test says so; with a `target`, any other request is answered at once."""
+
+    def __init__(self, response: bytes = OK, target: bytes | None = None) -> None:
+        self.response = response
+        self.target = target
+        self.released = threading.Event()
+        """Set it, and those that wait are answered."""
+
+    def __call__(self, connection: OriginConnection, request: SeenRequest) -> None:
+        """Answer one request."""
+        if self.target in (None, request.target):
+            connection.wait_for(self.released.is_set)
+        connection.send(self.response)
+
+
 def _as_script(script: Script | bytes) -> Script:
     if not isinstance(script, bytes):
         return script

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 
 import pytest
 
-from gateway.testing import OriginConnection, SeenRequest, reply, wait_until
+from gateway.testing import Held, OriginConnection, SeenRequest, reply, wait_until
 
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 2\r\n\r\nhi"
 
 
-class Held:
-    """Answers when the test says so."""
-
-    def __init__(self, response: bytes = reply(b"slow")) -> None:
-        self.released = threading.Event()
-        self.response = response
-
-    def __call__(self, connection: OriginConnection, request: SeenRequest) -> None:
-        connection.wait_for(self.released.is_set)
-        connection.send(self.response)
-
-
 def test_one_exchange_too_many_gets_503_at_once_and_the_others_go_on(gateway, origin):
-    held = Held()
+    held = Held(reply(b"slow"))
     app = origin(held)
     site = gateway(upstreams={"app": {"endpoints": [app.url], "max_in_flight": 2}})
     with site.connect() as one, site.connect() as two, site.connect() as three:
@@ -68,7 +55,7 @@ def test_a_second_endpoint_is_asked_when_the_first_is_slow(gateway, origin, slow
 
 
 def test_the_first_may_still_win(gateway, origin, slow):
-    held = Held()
+    held = Held(reply(b"slow"))
     site = hedging(gateway, origin(held), slow)
     with site.connect() as client:
         client.send(GET)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import threading
 import time
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ import pytest
 
 from gateway.testing import (
     CutShort,
+    Held,
     Load,
     OriginConnection,
     SeenRequest,
@@ -27,19 +27,6 @@ GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 
 
 HELD = b"GET /held HTTP/1.1\r\nHost: a.example\r\n\r\n"
-
-
-class Held:
-    """A script that answers `/held` only when the test says so, and the rest at once."""
-
-    def __init__(self, response: bytes = reply(b"held")) -> None:
-        self.released = threading.Event()
-        self.response = response
-
-    def __call__(self, connection: OriginConnection, request: SeenRequest) -> None:
-        if request.target == b"/held":
-            connection.wait_for(self.released.is_set)
-        connection.send(self.response)
 
 
 def reload_by_command(site, text: str) -> None:
@@ -71,7 +58,7 @@ def test_a_reload_swaps_the_configuration_and_keeps_the_connections(gateway, ori
 
 @RELOADS
 def test_a_request_in_flight_finishes_on_the_configuration_it_began_with(gateway, origin, reload):
-    held = Held(reply(b"old"))
+    held = Held(reply(b"old"), b"/held")
     old, new = origin(held), origin(reply(b"new"))
     site = gateway(endpoints=[old])
     with site.connect() as client:
@@ -121,7 +108,7 @@ def test_a_command_without_a_gateway_says_so(gateway, origin):
 
 
 def test_sigterm_lets_the_requests_in_flight_finish(gateway, origin):
-    held = Held()
+    held = Held(reply(b"held"), b"/held")
     app = origin(held)
     site = gateway(endpoints=[app], workers=2)
     pids = site.pids
@@ -139,7 +126,7 @@ def test_sigterm_lets_the_requests_in_flight_finish(gateway, origin):
 
 
 def test_sigterm_refuses_new_connections_at_once(gateway, origin):
-    held = Held()
+    held = Held(reply(b"held"), b"/held")
     app = origin(held)
     site = gateway(endpoints=[app])
     with site.connect() as client:
@@ -211,7 +198,7 @@ def test_a_worker_that_is_killed_is_replaced_within_a_second(gateway, steady, wo
 
 
 def test_a_killed_worker_takes_only_its_own_requests_with_it(gateway, origin):
-    held = Held()
+    held = Held(reply(b"held"), b"/held")
     app = origin(held)
     site = gateway(endpoints=[app], workers=2)
     clients = [site.connect() for _ in range(20)]
