@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from gateway import App, Exchange, NoEndpoint, PluginError, Request, Response
+from gateway import App, EndpointState, Exchange, NoEndpoint, PluginError, Request, Response
+from gateway.bus import Bus
 from gateway.model import RawHeaders
 
 PLUGINS = """
@@ -223,6 +224,25 @@ def test_one_worker_runs_the_jobs_of_the_whole_gateway(app):
     first = app()
     assert first.once("health")
     assert not App(first.source, worker=1).once("health")
+    first.is_retired = True
+    assert not first.once("health")
+
+
+async def test_a_mark_holds_for_as_long_as_the_plugin_that_answers_for_it_is_loaded(with_plugins):
+    bus, endpoint = Bus(), "127.0.0.1:9"
+    first = with_plugins("A", "B")
+    marking = App(first.source, bus)
+    await marking.startup()
+    marking.mark("app", endpoint, "checks", EndpointState.DOWN, "refused", owner="B")
+    marking.mark("app", endpoint, "operator", EndpointState.DRAINING, "new disk")
+    states = []
+    for names in (("A", "B"), ("A",)):
+        app = App(with_plugins(*names).source, bus)
+        await app.startup()
+        states.append(app.upstreams["app"].find(endpoint).state)
+        await app.shutdown()
+    await marking.shutdown()
+    assert states == [EndpointState.DOWN, EndpointState.DRAINING]
 
 
 def test_the_repr_counts(app):

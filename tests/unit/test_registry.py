@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from gateway import ConfigurationError, Exchange, PluginConfig, Registry, StateKey, hookimpl
+from gateway.config.loader import Source
 from gateway.config.model import Choice, PluginUse
 from gateway.registry import PluginLoader, check_plugin, configured, installed_plugins, plugin_name
 
@@ -261,6 +262,32 @@ class TestStrategies:
         registry = Registry()
         registry.add("store", "memory", Plain)
         registry.add("store", "memory", Plain)
+
+    def test_a_table_of_upstreams_is_laid_over_what_its_plugin_says(self):
+        registry, source = Registry(), Source({}, "site.toml")
+        registry.add_upstream_table("health", Strategy.Config, {"key": "path"})
+        assert registry.read_table("health", "app", None, source).key == "path"
+        assert registry.read_table("health", "app", {"key": "host"}, source).key == "host"
+
+    def test_what_is_wrong_in_a_table_of_upstreams_is_named_by_file_and_key(self):
+        registry, source = Registry(), Source({}, "site.toml")
+        registry.add_upstream_table("health", Strategy.Config, {})
+        with pytest.raises(ConfigurationError, match=r"^site\.toml: upstreams\.app\.health\.key: expected text"):
+            registry.read_table("health", "app", {"key": 1}, source)
+
+    def test_a_table_of_upstreams_needs_its_plugin(self):
+        source = Source({}, "site.toml")
+        assert Registry().read_table("health", "app", None, source) is None
+        with pytest.raises(ConfigurationError, match=r"upstreams\.app\.health: the plugin 'health' is not"):
+            Registry().read_table("health", "app", {}, source)
+
+    def test_a_table_of_upstreams_has_one_owner_and_is_one_of_those_left_to_plugins(self):
+        registry = Registry()
+        registry.add_upstream_table("health", Strategy.Config, {})
+        with pytest.raises(ConfigurationError, match=r"is claimed by .* is said in upstreams\.NAME\.health"):
+            registry.add_upstream_table("health", Strategy.Config, {})
+        with pytest.raises(ConfigurationError, match="no table 'helth'; did you mean 'health'"):
+            registry.add_upstream_table("helth", Strategy.Config, {})
 
     def test_a_plugin_whose_register_fails_is_named(self):
         class Mine:
