@@ -15,7 +15,8 @@ from gateway.config.loader import installed_profiles, load
 from gateway.testing import reply, wait_until
 
 PACKAGE = Path(__file__).parents[2] / "profiles" / "l7-balancer"
-ORDER = ["access-log", "request-id", "headers", "balancing"]
+GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+ORDER = ["access-log", "request-id", "health", "headers", "persistence", "balancing", "discovery"]
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ endpoints = ["http://127.0.0.1:1"]
 def test_a_site_has_the_last_word(tmp_path):
     (tmp_path / "site.toml").write_text(SITE)
     app = App(load(str(tmp_path / "site.toml")))
-    assert [name for name, _ in app.plugins] == ["request-id", "headers", "balancing"]
+    assert [name for name, _ in app.plugins] == [name for name in ORDER if name != "access-log"]
     assert isinstance(app.upstreams["app"].balancer, RoundRobin)
     assert app.upstreams["app"].settings.timeouts.connect == 2.0
 
@@ -98,3 +99,22 @@ def test_it_serves(gateway, origin):
     wait_until(lambda: site.output.count("\n") == 10)
     lines = [json.loads(line) for line in site.output.splitlines()]
     assert [line["id"].encode() for line in lines] == [response.header("x-request-id") for response in responses]
+
+
+def test_what_it_brings_along_costs_nothing_until_it_is_wanted(app):
+    pipeline = app.router.routes[0].pipeline
+    named = {hook: [step.plugin for step in steps] for hook, steps in pipeline.steps.items()}
+    assert "persistence" not in [name for names in named.values() for name in names]
+    assert named["on_attempt"] == ["health"]
+    assert not app.upstreams["app"].settings.discovery
+
+
+def test_a_site_turns_sessions_on_with_a_line(gateway, origin):
+    apps = [origin(reply(name)) for name in (b"one", b"two", b"three")]
+    site = gateway(endpoints=apps, profile="l7-balancer", plugins={"persistence": {"method": "cookie"}})
+    with site.connect() as client:
+        first = client.request(GET)
+        cookie = first.header("set-cookie").partition(b";")[0]
+        bodies = {client.request(GET[:-2] + b"Cookie: " + cookie + b"\r\n\r\n").body for _ in range(12)}
+        assert bodies == {first.body}
+        assert len({client.request(GET).body for _ in range(12)}) == 3

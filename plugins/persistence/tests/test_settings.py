@@ -8,6 +8,7 @@ import sys
 import pytest
 from gateway_persistence import (
     CookieSessions,
+    NoSessions,
     Persistence,
     PrefixSessions,
     RememberedSessions,
@@ -25,6 +26,7 @@ MEMCACHED = {"use": "memcached", "url": "memcached://127.0.0.1"}
 @pytest.mark.parametrize(
     ("settings", "carrier", "hooks"),
     [
+        ({"method": "none"}, NoSessions, set()),
         ({}, CookieSessions, {"startup", "shutdown", "on_request", "on_select", "on_response"}),
         (
             {"method": "prefix", "name": "sid"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway_persistence.cookie import CookieSessions
+from gateway_persistence.none import NoSessions
 from gateway_persistence.plugin import Persistence
 from gateway_persistence.prefix import PrefixSessions
 from gateway_persistence.remembered import RememberedSessions
@@ -12,6 +13,7 @@ from gateway_persistence.stores import SessionStore, StoreAway
 
 __all__ = [
     "CookieSessions",
+    "NoSessions",
     "Persistence",
     "PrefixSessions",
     "RememberedSessions",

@@ -76,9 +76,10 @@ class StoreSettings(PluginConfig):
 class Settings(PluginConfig):
     """How a session is known, and how it is held."""
 
-    method: Literal["cookie", "prefix", "learned", "header", "source"] = "cookie"
+    method: Literal["cookie", "prefix", "learned", "header", "source", "none"] = "cookie"
     """`cookie`: one that the gateway sets. `prefix`: the application's, with the endpoint written before its value.
-    `learned`: the application's, remembered. `header`: a request header. `source`: the client's address."""
+    `learned`: the application's, remembered. `header`: a request header. `source`: the client's address.
+    `none`: sessions are not kept, which costs nothing."""
     name: str = ""
     """The cookie's name, or with `header` the header's. Empty is allowed with `cookie` alone: `gw-` and a hash of
     the upstream's name, so that upstreams do not overwrite each other's."""
@@ -110,7 +111,7 @@ class Settings(PluginConfig):
     @property
     def kind(self) -> str:
         """What carries the sessions: the method itself, or the store."""
-        return self.method if self.method in ("cookie", "prefix") else self.store.use
+        return self.method if self.method in ("cookie", "prefix", "none") else self.store.use
 
     @property
     def secrets(self) -> tuple[str, ...]:
