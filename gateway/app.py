@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
@@ -23,7 +24,7 @@ from gateway.forward import SERVER, forward
 from gateway.model import Exchange, Request, Response
 from gateway.pipeline import Pipeline, order_hooks, run, run_now, wrap
 from gateway.registry import PluginLoader
-from gateway.routing import WANTS_BODY, Route, Router, SeenBody, read_ahead
+from gateway.routing import WANTS_BODY, Route, Router, SeenBody, build_route, read_ahead
 from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
@@ -62,7 +63,7 @@ class App:
         self.tables = {table: self._read_table(table) for table in PLUGIN_TABLES}
         """What plugins' own tables say: `app.tables["health"]["app"]` of `[upstreams.app.health]`."""
         self.router = Router(
-            Route(settings, Pipeline(plugins), self.upstreams[settings.upstream])
+            build_route(settings, Pipeline(plugins), self.upstreams, random.Random())
             for settings, plugins in zip(self.settings.routes, route_plugins, strict=True)
         )
         self._unrouted = Route(
@@ -209,10 +210,12 @@ class App:
             response, limit = None, len(pipeline.plugins)
             if pipeline.on_request:
                 response, limit = pipeline.ask_now(exchange) if is_plain else await pipeline.ask(exchange)
-                if response is not None:
-                    response.headers.set_default(*SERVER)
-                    settle_framing(exchange, response)
-            if response is None:
+            if response is None and route.act is not None:
+                response = route.act(exchange)
+            if response is not None:
+                response.headers.set_default(*SERVER)
+                settle_framing(exchange, response)
+            else:
                 response = await forward(exchange)
                 if pipeline.on_upstream_response:
                     await run(pipeline.on_upstream_response, exchange, response, "on_upstream_response", limit)
@@ -249,8 +252,8 @@ class App:
                 return None
             if found is None:
                 raise NoRoute
-            exchange.route = route = found
-            exchange.upstream = route.upstream
+            found.take(exchange)
+            return found
         return route
 
     async def _admit_by_body(self, exchange: Exchange) -> Route:
@@ -261,8 +264,7 @@ class App:
         route = self.router.match(exchange.request, body)
         if not isinstance(route, Route):
             raise NoRoute
-        exchange.route = route
-        exchange.upstream = route.upstream
+        route.take(exchange)
         return route
 
     def admit(self, exchange: Exchange, body: SeenBody) -> Route:

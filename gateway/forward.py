@@ -96,7 +96,8 @@ async def _forward(
             attempt.is_reused = connection.has_served
             connection.begin(request.method, exchange.watch_client)
             framing = NO_BODY.get(request.method, b"") if body is None else body.framing
-            head = request_head(request.method, request.raw_path, request.query, attempt.headers.raw, framing)
+            path = exchange.forwarded_path or request.raw_path
+            head = request_head(request.method, path, request.query, attempt.headers.raw, framing)
             if body is None:
                 connection.write(head)
             else:

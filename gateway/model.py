@@ -228,6 +228,8 @@ class Exchange:
     route: Route
     upstream: Upstream
     """Who will be asked: the route's upstream, until a plugin's `on_request` puts another one here."""
+    forwarded_path: bytes | None = None
+    """The path that endpoints see, if it is not the request's: a route has rewritten it."""
     response: Response | None = None
     error: GatewayError | None = None
     """The failure that the client was told of, if any."""
@@ -243,6 +245,7 @@ class Exchange:
     is_tunnel: bool = False
     """True for a WebSocket: the exchange lasts as long as the tunnel."""
     _id: str | None = None
+    _captures: Mapping[str, str] | None = None
     _state: dict[StateKey[Any], Any] | None = None
 
     def __init__(self, app: App, request: Request, listener: str = "") -> None:
@@ -265,6 +268,16 @@ class Exchange:
     @id.setter
     def id(self, value: str) -> None:
         self._id = value
+
+    @property
+    def captures(self) -> Mapping[str, str]:
+        """What stands where the route's match has names: `{"id": "5"}` for `/users/{id}`.
+
+        Parts of the path are as they came, percent-encoding and all; groups of a host's expression are lower case.
+        """
+        if self._captures is None:
+            self._captures = self.route.captures(self.request)
+        return self._captures
 
     @property
     def started_at(self) -> float:

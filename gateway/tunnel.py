@@ -90,7 +90,9 @@ async def _attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -
     try:
         if pipeline.on_upstream_request:
             await run(pipeline.on_upstream_request, exchange, attempt, "on_upstream_request", len(pipeline.plugins))
-        answer = await dial(endpoint.pool, request.target, attempt.headers.raw)
+        path = exchange.forwarded_path or request.raw_path
+        target = path + b"?" + request.query if request.query else path
+        answer = await dial(endpoint.pool, target, attempt.headers.raw)
     except BaseException as error:
         end_attempt(exchange, attempt, error if isinstance(error, GatewayError) else None)
         raise

@@ -48,7 +48,7 @@ def checked(source: Source) -> None:
     for route in app.router.routes:
         matched = route.match.describe()
         label = matched if route.name == matched else f"{route.name}: {matched}"
-        tree = Tree(Text(f"{label} → upstream {route.upstream.name}"))
+        tree = Tree(Text(f"{label} → {route.destination}"))
         for hook in EXCHANGE_HOOKS:
             steps = route.pipeline.steps[hook]
             if steps:

@@ -11,14 +11,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from gateway.config.templates import names_of, parse_pattern
-from gateway.config.types import Model, Network
+from gateway.config.actions import (
+    REDIRECT_NAMES,
+    MirrorSetting,
+    RedirectSetting,
+    Respond,
+    Rewrite,
+    Sticky,
+    Weights,
+)
+from gateway.config.templates import names_of, parse_pattern, parse_template
+from gateway.config.types import Model, Network, nearest
 from gateway.headers import checked_name
 
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9!$&'()+,;=._~%-]+|\[[0-9a-f:.]+\]").fullmatch
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Z]+").fullmatch
-_RESERVED = frozenset(("host", "path", "query"))
-"""Names that templates know anyway."""
 
 
 def _listed(value: object) -> object:
@@ -141,7 +148,7 @@ class Match(Model):
         given = [key for key in ("path", "exact", "pattern") if key in self.model_fields_set]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other")
-        both = sorted(self.names & _RESERVED) or sorted(self._path_names & self._host_names)
+        both = sorted(self.names & REDIRECT_NAMES) or sorted(self.path_names & self.host_names)
         if both:
             raise ValueError(f"the name {both[0]!r} has a meaning already: choose another one")
         return self
@@ -149,14 +156,16 @@ class Match(Model):
     @property
     def names(self) -> set[str]:
         """The names of what is captured: parts of the path, named groups of the host."""
-        return self._path_names | self._host_names
+        return self.path_names | self.host_names
 
     @property
-    def _path_names(self) -> set[str]:
+    def path_names(self) -> set[str]:
+        """The named parts of the path."""
         return names_of(parse_pattern(self.pattern)) if self.pattern else set()
 
     @property
-    def _host_names(self) -> set[str]:
+    def host_names(self) -> set[str]:
+        """The named groups of the host's expression."""
         return set(re.compile(self.host[1:]).groupindex) if self.host.startswith("~") else set()
 
     def describe(self) -> str:
@@ -207,11 +216,23 @@ class PluginUse(Model):
 
 
 class Route(Model):
-    """A match on the request, its plugins and its upstream."""
+    """A match on the request, its plugins, and what becomes of the request.
+
+    Just one of `upstream`, `split`, `redirect` and `respond`.
+    """
 
     name: str = ""
     match: Match = Match()
-    upstream: str
+    upstream: str = ""
+    split: Weights = {}
+    """Several upstreams and the weight of each: `{ stable = 95, canary = 5 }`."""
+    sticky: Sticky = ""
+    """What keeps a client on its side of a split: `cookie:NAME`, `header:NAME`, `query:NAME` or `source` (its
+    address). A request without it goes to either side."""
+    rewrite: Rewrite | None = None
+    mirror: MirrorSetting = None
+    redirect: RedirectSetting = None
+    respond: Respond | None = None
     plugins: tuple[PluginUse, ...] = ()
 
     @property
@@ -219,17 +240,76 @@ class Route(Model):
         """The name, or what it matches."""
         return self.name or self.match.describe()
 
+    def upstreams(self) -> list[str]:
+        """Every upstream that it names."""
+        return [*filter(None, [self.upstream]), *self.split, *([self.mirror.upstream] if self.mirror else [])]
+
+    def describe(self) -> str:
+        """What becomes of a request, in one line: `upstream app, path rewritten to /internal/`."""
+        if self.redirect:
+            return f"redirect {self.redirect.status} to {self.redirect.to}"
+        if self.respond:
+            return f"respond {self.respond.status}"
+        told = f"upstream {self.upstream}"
+        if self.split:
+            told = "split " + ", ".join(f"{name} {weight:g}" for name, weight in self.split.items())
+        if self.sticky:
+            told += f" (sticky by {self.sticky})"
+        if self.rewrite:
+            told += f", path rewritten to {self.rewrite.prefix or self.rewrite.pattern}"
+        if self.mirror:
+            told += f", {self.mirror.share * 100:g} % mirrored to {self.mirror.upstream}"
+        return told
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Route:
+        ways = [key for key in ("upstream", "split", "redirect", "respond") if getattr(self, key)]
+        if not ways:
+            raise ValueError("says not what becomes of a request: give upstream, split, redirect or respond")
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(ways)} exclude each other")
+        for key in ("rewrite", "mirror"):
+            if getattr(self, key) and ways[0] in ("redirect", "respond"):
+                raise ValueError(f"{key} goes with upstream or split, not with {ways[0]}")
+        if self.sticky and not self.split:
+            raise ValueError("sticky goes with split")
+        if self.split and not sum(self.split.values()):
+            raise ValueError("split: at least one weight is more than 0")
+        self._check_names()
+        return self
+
+    def _check_names(self) -> None:
+        """What templates name must be there, and only the host may say where a redirect leads."""
+        if self.rewrite and self.rewrite.prefix and (self.match.exact or self.match.pattern):
+            raise ValueError("rewrite.prefix takes the place of match.path; use rewrite.pattern here")
+        if self.rewrite and self.rewrite.pattern:
+            _check_known("rewrite.pattern", names_of(parse_template(self.rewrite.pattern)), self.match.names)
+        if self.redirect:
+            known = self.match.names | REDIRECT_NAMES
+            _check_known("redirect.to", names_of(parse_template(self.redirect.to)), known)
+            strange = sorted(self.redirect.authority_names() - self.match.host_names - {"host"})
+            if strange:
+                raise ValueError(
+                    f"redirect.to: {{{strange[0]}}} comes from the path, so clients could be sent to any host"
+                )
+
+
+def _check_known(key: str, named: set[str], known: Iterable[str]) -> None:
+    for name in sorted(named - set(known)):
+        raise ValueError(f"{key}: nothing is captured as {{{name}}}{nearest(name, known)}")
+
 
 def check_routes(routes: Sequence[Route], upstreams: Iterable[str]) -> None:
     """Raise ValueError for an upstream that is not defined, and for two routes of one match."""
     known = sorted(upstreams)
     seen: dict[object, tuple[int, Route]] = {}
     for index, route in enumerate(routes):
-        if route.upstream not in known:
-            raise ValueError(
-                f"route {route.label!r} names upstream {route.upstream!r}, which is not defined"
-                f" (known: {', '.join(known) or 'none'})"
-            )
+        for name in route.upstreams():
+            if name not in known:
+                raise ValueError(
+                    f"route {route.label!r} names upstream {name!r}, which is not defined"
+                    f" (known: {', '.join(known) or 'none'})"
+                )
         first, other = seen.setdefault(route.match.identity(), (index, route))
         if other is not route:
             raise ValueError(

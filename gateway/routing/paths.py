@@ -6,7 +6,6 @@ Does not know routes and does not change what is forwarded: that stays byte for 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from gateway.config.templates import Part
@@ -59,7 +58,7 @@ def pattern_segments(pattern: tuple[str | Part, ...]) -> list[bytes | Part]:
     return [piece if isinstance(piece, Part) else _decoded(piece.encode()) for piece in pattern]
 
 
-def captured(pattern: tuple[str | Part, ...], raw_path: bytes) -> Mapping[str, str]:
+def captured(pattern: tuple[str | Part, ...], raw_path: bytes) -> dict[str, str]:
     """What stands in the named parts of a pattern, as it came (percent-encoding and all)."""
     segments = raw_segments(raw_path)
     found: dict[str, str] = {}

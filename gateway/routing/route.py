@@ -1,22 +1,24 @@
-"""A route: its match taken apart into conditions, its compiled pipeline, its upstream, and its place in the order.
+"""A route: its match taken apart into conditions, its pipeline, what becomes of a request, its place in the order.
 
 Does not look for routes (`router`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import random
+import re
+from collections.abc import Mapping
 
 from gateway.config.routes import Match
 from gateway.config.routes import Route as RouteSettings
 from gateway.config.templates import Part, parse_pattern
+from gateway.model import Exchange, Request
 from gateway.pipeline import Pipeline
+from gateway.routing.actions import Act, Redirecting, Responding, Rewriting, Split, sticky_key
 from gateway.routing.body import body_conditions
 from gateway.routing.conditions import further_conditions, place_conditions
-from gateway.routing.paths import literal_segments, pattern_segments
-
-if TYPE_CHECKING:
-    from gateway.upstream.group import Upstream
+from gateway.routing.paths import captured, literal_segments, pattern_segments
+from gateway.upstream.group import Upstream
 
 EXACT_HOST, WILDCARD_HOST, HOST_EXPRESSION, ANY_HOST = range(4)
 EXACT_PATH, OTHER_PATH = range(2)
@@ -24,27 +26,86 @@ PATTERN, OPEN_PATTERN, PREFIX = range(3)
 
 
 class Route:
-    """A match, its compiled pipeline and its upstream; immutable."""
+    """A match, its compiled pipeline, and what becomes of a request; immutable."""
 
     __slots__ = (
-        "asks_body", "body_conditions", "checks", "conditions", "match", "name", "pipeline", "places", "upstream",
+        "_expression", "_pattern", "_rewriting", "_split", "act", "asks_body", "body_conditions", "checks",
+        "conditions", "destination", "is_plain", "match", "name", "pipeline", "places", "upstream",
     )  # fmt: skip
 
-    def __init__(self, settings: RouteSettings, pipeline: Pipeline, upstream: Upstream) -> None:
+    def __init__(
+        self,
+        settings: RouteSettings,
+        pipeline: Pipeline,
+        upstream: Upstream,
+        *,
+        split: Split | None = None,
+        act: Act | None = None,
+    ) -> None:
         self.name = settings.label
-        self.match = settings.match
+        self.match = match = settings.match
+        self.destination = settings.describe()
+        """What becomes of a request, in words."""
         self.pipeline = pipeline
         self.upstream = upstream
-        self.places = tuple(place_conditions(settings.match))
+        self.act = act
+        """Called once the plugins have let a request pass; a Response is the answer."""
+        self._split = split
+        self._rewriting = Rewriting(settings.rewrite, match) if settings.rewrite else None
+        self._pattern = parse_pattern(match.pattern) if match.pattern else ()
+        self._expression = re.compile(match.host[1:]).search if match.host_names else None
+        self.is_plain = not (split or act or self._rewriting)
+        """Whether it does nothing but forward to its upstream."""
+        self.places = tuple(place_conditions(match))
         """What it asks of host and path."""
-        self.conditions = tuple(further_conditions(settings.match))
+        self.conditions = tuple(further_conditions(match))
         """What it asks beyond that."""
-        self.body_conditions = tuple(body_conditions(settings.match))
-        self.asks_body = bool(self.body_conditions)
         self.checks = tuple(condition.matches for condition in self.conditions)
+        self.body_conditions = tuple(body_conditions(match))
+        self.asks_body = bool(self.body_conditions)
+
+    def take(self, exchange: Exchange) -> None:
+        """Make an exchange this route's own. Raises ClientError for a path that cannot be rewritten."""
+        exchange.route = self
+        exchange.upstream = self.upstream
+        if self._split is not None:
+            exchange.upstream = self._split.choose(exchange.request)
+            exchange.note("split", f"took {exchange.upstream.name}")
+        if self._rewriting is not None:
+            exchange.forwarded_path = self._rewriting.path(exchange)
+
+    def captures(self, request: Request) -> dict[str, str]:
+        """What stands where the match has names: parts of the path as they came, groups of the host."""
+        found = captured(self._pattern, b"/" if request.raw_path == b"*" else request.raw_path)
+        host = self._expression(request.host.removesuffix(".")) if self._expression is not None else None
+        if host is not None:
+            found |= {name: text or "" for name, text in host.groupdict().items()}
+        return found
 
     def __repr__(self) -> str:
         return f"<Route {self.name} → {self.upstream.name}>"
+
+
+def build_route(
+    settings: RouteSettings,
+    pipeline: Pipeline,
+    upstreams: Mapping[str, Upstream],
+    chance: random.Random,
+    mirror: Act | None = None,
+) -> Route:
+    """A route from its settings. `mirror` is what copies its requests, if they are to be copied."""
+    split, act = None, mirror
+    if settings.redirect:
+        upstream, act = Upstream.nowhere(), Redirecting(settings.redirect)
+    elif settings.respond:
+        upstream, act = Upstream.nowhere(), Responding(settings.respond)
+    elif settings.split:
+        sides = {name: (upstreams[name], weight) for name, weight in settings.split.items()}
+        split = Split(sides, sticky_key(settings.sticky), chance)
+        upstream = upstreams[next(iter(settings.split))]
+    else:
+        upstream = upstreams[settings.upstream]
+    return Route(settings, pipeline, upstream, split=split, act=act)
 
 
 def precedence(match: Match) -> tuple[int, ...]:

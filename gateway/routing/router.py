@@ -51,9 +51,9 @@ class Router:
         self._exact = {host: table for host, table in tables.items() if not host.startswith("*")}
         self._of_host = lru_cache(MAX_HOSTS)(self._tables_of)
         self._of_routes = lru_cache(MAX_HOSTS)(PathTable)
-        is_single = len(self.routes) == 1 and self.routes[0].match == Match()
+        is_single = len(self.routes) == 1 and self.routes[0].match == Match() and self.routes[0].is_plain
         self.only: Route | None = self.routes[0] if is_single else None
-        """The one route that matches everything, if that is all there is."""
+        """The one route that forwards everything, if that is all there is."""
 
     def match(self, request: Request, body: SeenBody | None = None) -> Found:
         """The route of a request, None, or WANTS_BODY if that depends on its body, which was not given."""

@@ -130,6 +130,92 @@ class TestMatches:
         assert len(load(str(site(SITE + f"routes = [{text}]"))).settings().routes) == 2
 
 
+class TestActions:
+    @pytest.mark.parametrize(
+        ("route", "said"),
+        [
+            ("", ": says not what becomes of a request: give upstream, split, redirect or respond"),
+            ("upstream = 'app', redirect = '/x'", ": upstream and redirect exclude each other"),
+            ("split = { app = 1 }, respond = {}", ": split and respond exclude each other"),
+            (
+                "respond = {}, rewrite = { prefix = '/x' }",
+                ": rewrite goes with upstream or split, not with respond",
+            ),
+            ("redirect = '/x', mirror = 'app'", ": mirror goes with upstream or split, not with redirect"),
+            ("upstream = 'app', sticky = 'source'", ": sticky goes with split"),
+            ("split = { app = 0 }", ": split: at least one weight is more than 0"),
+            ("split = { app = -1 }", ".split.app: input should be greater than or equal to 0, not -1"),
+            (
+                "split = { app = 1 }, sticky = 'user'",
+                '.sticky: expected "cookie:NAME", "header:NAME", "query:NAME" or',
+            ),
+            ("upstream = 'app', rewrite = {}", ".rewrite: give either prefix or pattern"),
+            (
+                "upstream = 'app', rewrite = { prefix = 'x' }",
+                '.rewrite.prefix: expected a path that begins with "/"',
+            ),
+            (
+                "upstream = 'app', rewrite = { prefix = '/a b' }",
+                ".rewrite.prefix: expected a path that begins with",
+            ),
+            (
+                "upstream = 'app', rewrite = { pattern = '/a?b' }",
+                ".rewrite.pattern: expected a path that begins with",
+            ),
+            (
+                "upstream = 'app', rewrite = { prefix = '/{a}' }",
+                ".rewrite.prefix: names belong into rewrite.pattern",
+            ),
+            (
+                "upstream = 'app', rewrite = { pattern = '/{ids}' }, match = { pattern = '/{id}' }",
+                ": rewrite.pattern: nothing is captured as {ids}; did you mean 'id'?",
+            ),
+            (
+                "upstream = 'app', rewrite = { prefix = '/x' }, match = { exact = '/y' }",
+                ": rewrite.prefix takes the place of match.path; use rewrite.pattern here",
+            ),
+            ("redirect = 'new.example.com'", '.redirect.to: a target begins with "/"'),
+            ("redirect = '//new.example.com'", '.redirect.to: a target begins with "/"'),
+            ("redirect = 'https://a b'", ".redirect.to: a target holds no blanks and only ASCII"),
+            (
+                "redirect = { to = '/', status = 200 }",
+                ".redirect.status: input should be 301, 302, 303, 307 or 308",
+            ),
+            ("redirect = '/{id}'", ": redirect.to: nothing is captured as {id} (known: host, path, query)"),
+            (
+                "redirect = 'https://{id}.example.com/', match = { pattern = '/{id}' }",
+                ": redirect.to: {id} comes from the path, so clients could be sent to any host",
+            ),
+            ("respond = { status = 99 }", ".respond.status: input should be greater than or equal to 200, not 99"),
+            ("respond = { status = 204, body = 'x' }", ".respond: a response of status 204 has no body"),
+            ('respond = { headers = { a = "x\\ny" } }', ".respond.headers: header value b"),
+            ("respond = { headers = { Connection = 'close' } }", ".respond.headers: Connection is written by the"),
+            (
+                "upstream = 'app', mirror = { upstream = 'new', share = 2 }",
+                ".mirror.share: input should be less than",
+            ),
+        ],
+    )
+    def test_a_mistake_is_named_with_its_key(self, complaint, route, said):
+        assert complaint(f"{{ {route} }}").startswith(f"routes[0]{said}")
+
+    @pytest.mark.parametrize("route", ["split = { app = 1, ap = 1 }", "upstream = 'app', mirror = 'ap'"])
+    def test_an_upstream_that_is_not_defined_is_named_wherever_it_stands(self, complaint, route):
+        said = complaint(f"{{ {route} }}")
+        assert said == "route '*/' names upstream 'ap', which is not defined (known: app, new)"
+
+    @pytest.mark.parametrize(
+        "route",
+        [
+            "redirect = 'https://{tenant}.example.com{path}', match = { host = '~^(?P<tenant>[a-z]+)' }",
+            "redirect = 'https://{host}/{id}{query}', match = { pattern = '/{id}' }",
+            "redirect = 'https://www.example.com?from={id}', match = { pattern = '/{id}' }",
+        ],
+    )
+    def test_the_host_and_what_follows_it_may_come_from_the_request(self, site, route):
+        assert load(str(site(SITE + f"routes = [{{ {route} }}]"))).settings().routes[0].redirect
+
+
 class TestNotation:
     def test_a_pattern_is_its_segments(self):
         assert parse_pattern("/users/{id}/{rest:path}") == ("users", Part("id"), Part("rest", takes_rest=True))
