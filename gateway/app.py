@@ -21,6 +21,7 @@ from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
 from gateway.explaining import LiveExplainer
 from gateway.forward import SERVER, forward
+from gateway.mirror import mirror_of
 from gateway.model import Exchange, Request, Response
 from gateway.pipeline import Pipeline, order_hooks, run, run_now, wrap
 from gateway.registry import PluginLoader
@@ -62,9 +63,11 @@ class App:
         }
         self.tables = {table: self._read_table(table) for table in PLUGIN_TABLES}
         """What plugins' own tables say: `app.tables["health"]["app"]` of `[upstreams.app.health]`."""
+        self.mirrors = [mirror_of(route, self.upstreams) for route in self.settings.routes]
+        """What copies the requests of each route, in the order of the file; None for those that are not copied."""
         self.router = Router(
-            build_route(settings, Pipeline(plugins), self.upstreams, random.Random())
-            for settings, plugins in zip(self.settings.routes, route_plugins, strict=True)
+            build_route(settings, Pipeline(plugins), self.upstreams, random.Random(), mirror)
+            for settings, plugins, mirror in zip(self.settings.routes, route_plugins, self.mirrors, strict=True)
         )
         self._unrouted = Route(
             RouteSettings(name="none", upstream="none"), Pipeline(self.plugins), Upstream.nowhere()
@@ -171,11 +174,14 @@ class App:
             started.append((name, plugin))
 
     async def shutdown(self) -> None:
-        """Stop the plugins, in reverse order, and close idle connections."""
+        """Stop the plugins, in reverse order, cut copies under way, and close idle connections."""
         for name, plugin in reversed(self._every_plugin):
             await self._shut_down(name, plugin)
         for unsubscribe in self._subscriptions:
             unsubscribe()
+        for mirror in self.mirrors:
+            if mirror is not None:
+                await mirror.close()
         for upstream in self.upstreams.values():
             upstream.close()
 

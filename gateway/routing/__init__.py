@@ -1,8 +1,8 @@
 """Find the route of a request, and say what becomes of it.
 
 This file re-exports. `router` finds by host, `table` by path; `route` holds a route; `conditions` look at one thing
-of a request each, `body` into bodies; `actions` are what becomes of a request; `paths` knows the form in which paths
-are matched.
+of a request each, `body` into bodies; `actions` are what becomes of a request; `paths` knows how paths are
+matched.
 """
 
 from gateway.routing.body import SeenBody, read_ahead

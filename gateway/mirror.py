@@ -1,0 +1,166 @@
+"""Copy requests to a second upstream, whose answers nobody waits for and whose failures nobody sees.
+
+Owns which requests are copied and the tasks that carry the copies. A copy is an exchange of its own without any
+plugin: nothing of it stands in the record of the original.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+
+from gateway.config.actions import Mirror as MirrorSettings
+from gateway.config.routes import Route as RouteSettings
+from gateway.errors import GatewayError
+from gateway.forward import forward
+from gateway.headers import Headers
+from gateway.model import Exchange, Request, Response
+from gateway.pipeline import Pipeline
+from gateway.routing import Route
+from gateway.upstream.group import Upstream
+
+log = logging.getLogger("gateway.mirror")
+
+MAX_ANSWER_BYTES = 256 * 1024
+"""A longer answer is cut: reading it to the end would cost more than a new connection."""
+
+
+class Mirror:
+    """The copies of one route's requests, in one worker."""
+
+    def __init__(self, settings: MirrorSettings, upstream: Upstream, chance: random.Random) -> None:
+        self.settings = settings
+        self.copied = 0
+        self.left_out = 0
+        """Requests that were not copied because too many copies were under way."""
+        self._route = Route(RouteSettings(name="mirror", upstream=upstream.name), Pipeline(), upstream)
+        self._chance = chance
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Copy a request that is about to be forwarded, if it is its turn. Does not wait for anything."""
+        settings, request = self.settings, exchange.request
+        if exchange.is_tunnel or self._chance.random() >= settings.share:
+            return
+        if len(self._tasks) >= settings.max_in_flight:
+            self.left_out += 1
+            return
+        if not request.has_body or request.body is None:
+            self.send(self._copy(exchange), b"")
+            return
+        length = request.headers.get(b"content-length")
+        if length is None or int(length) <= settings.max_body:
+            whole = None if length is None else int(length)
+            request.body = Overheard(request.body, self, self._copy(exchange), whole)
+
+    def _copy(self, exchange: Exchange) -> Exchange:
+        """The request as it is now: the plugins have seen it, and it is not sent yet."""
+        original = exchange.request
+        request = Request.__new__(Request)
+        for name in Request.__slots__:
+            setattr(request, name, getattr(original, name))
+        request.headers = Headers.adopt(original.headers.raw.copy())
+        request.body, request.has_body = None, False
+        copy = Exchange(exchange.app, request, exchange.listener)
+        copy.route, copy.upstream = self._route, self._route.upstream
+        copy.forwarded_path = exchange.forwarded_path
+        return copy
+
+    def send(self, copy: Exchange, body: bytes) -> None:
+        """Send a copy with its whole body, in a task of its own."""
+        if len(self._tasks) >= self.settings.max_in_flight:
+            self.left_out += 1
+            return
+        if body:
+            copy.request.body, copy.request.has_body = _once(body), True
+            copy.request.headers.set(b"content-length", b"%d" % len(body))
+        self.copied += 1
+        task = asyncio.get_running_loop().create_task(self._carry(copy))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, copy: Exchange) -> None:
+        try:
+            async with asyncio.timeout(self.settings.timeout or None):
+                await _drop(await forward(copy))
+        except (GatewayError, TimeoutError) as error:
+            log.debug("a copy for %s failed: %r", copy.upstream.name, error)
+        except Exception:
+            log.exception("a copy for %s failed", copy.upstream.name)
+        finally:
+            if copy.open_body is not None:
+                copy.open_body.close()
+                copy.open_body = None  # it leads back to the exchange: nothing is left for the collector
+
+    async def close(self) -> None:
+        """Cut the copies that are under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def __repr__(self) -> str:
+        return f"<Mirror to {self._route.upstream.name}: {self.copied} copied, {self.left_out} left out>"
+
+
+def mirror_of(route: RouteSettings, upstreams: Mapping[str, Upstream]) -> Mirror | None:
+    """What copies the requests of a route, if they are to be copied."""
+    settings = route.mirror
+    return None if settings is None else Mirror(settings, upstreams[settings.upstream], random.Random())
+
+
+class Overheard:
+    """A request body on its way to the endpoint; when it has come to its end within the bound, the copy is sent."""
+
+    __slots__ = ("_copy", "_length", "_mirror", "_pieces", "_size", "_source")
+
+    def __init__(self, source: AsyncIterable[bytes], mirror: Mirror, copy: Exchange, length: int | None) -> None:
+        self._source = aiter(source)
+        self._mirror = mirror
+        self._copy: Exchange | None = copy
+        self._length = length
+        """What was announced: whoever has so much does not ask whether there is more."""
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await anext(self._source)
+        except StopAsyncIteration:
+            self._finish()
+            raise
+        if self._copy is not None:
+            self._pieces.append(piece)
+            self._size += len(piece)
+            if self._size == self._length:
+                self._finish()
+            elif self._size > self._mirror.settings.max_body:
+                self._copy = None
+                self._pieces.clear()
+        return piece
+
+    def _finish(self) -> None:
+        copy, self._copy = self._copy, None
+        if copy is not None:
+            self._mirror.send(copy, b"".join(self._pieces))
+            self._pieces.clear()
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+async def _drop(response: Response) -> None:
+    """Read an answer, so that its connection can be used again."""
+    if isinstance(response.body, bytes):
+        return
+    size = 0
+    async for piece in response.body:
+        size += len(piece)
+        if size > MAX_ANSWER_BYTES:
+            return
