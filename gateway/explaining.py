@@ -68,6 +68,10 @@ def explain(app: App, request: Request, body: bytes) -> dict[str, Any]:
     except GatewayError as error:
         return record | {"refused": f"{error.status}: {error}"}
     record |= {"route": route.name, "hooks": _hooks(route.pipeline)}
+    if route.is_answering:
+        return record | {"answer": route.destination}
+    if exchange.forwarded_path is not None:
+        record["forwarded_path"] = exchange.forwarded_path.decode("latin-1")
     return record | _destination(exchange, exchange.upstream)
 
 

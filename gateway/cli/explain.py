@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 import orjson
+from rich.markup import escape
 from rich.table import Table
 
 from gateway.app import App
@@ -86,11 +87,11 @@ def _headers(given: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def _print(record: dict[str, Any]) -> None:
     out = console()
-    out.print(f"[bold]{record['request']}[/]", highlight=False)
+    out.print(f"[bold]{escape(record['request'])}[/]", highlight=False)
     out.print("\n[bold]Route[/]" + ("" if record["routes"] else "  none is configured"))
     for verdict in record["routes"]:
         mark = "[green]✓[/]" if verdict["reason"] == "taken" else "[red]✗[/]"
-        out.print(f"  {mark} {verdict['route']}: {verdict['reason']}", highlight=False)
+        out.print(f"  {mark} {escape(verdict['route'])}: {escape(verdict['reason'])}", highlight=False)
     if record.get("hooks"):
         out.print("\n[bold]Hooks[/], in the order in which they run")
         for hook, plugins in record["hooks"].items():
@@ -98,9 +99,11 @@ def _print(record: dict[str, Any]) -> None:
             out.print(f"  {hook}: {arrow.join(plugins)}", highlight=False)
     if "endpoints" in record:
         out.print(f"\n[bold]Upstream[/] {record['upstream']}, balancer {record['balancer']}", highlight=False)
+        if "forwarded_path" in record:
+            out.print(f"Path rewritten to {escape(record['forwarded_path'])}", highlight=False)
         out.print(_endpoints(record["endpoints"], record.get("pick", "")))
     if "answer" in record:
-        out.print(f"\n[bold]Answer[/] {record['answer']}", highlight=False)
+        out.print(f"\n[bold]Answer[/] {escape(record['answer'])}", highlight=False)
     if "refused" in record:
         out.print(f"\n[red]Refused[/] {record['refused']}", highlight=False)
     elif "pick" in record:

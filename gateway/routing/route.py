@@ -30,7 +30,7 @@ class Route:
 
     __slots__ = (
         "_expression", "_pattern", "_rewriting", "_split", "act", "asks_body", "body_conditions", "checks",
-        "conditions", "destination", "is_plain", "match", "name", "pipeline", "places", "upstream",
+        "conditions", "destination", "is_answering", "is_plain", "match", "name", "pipeline", "places", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +48,8 @@ class Route:
         """What becomes of a request, in words."""
         self.pipeline = pipeline
         self.upstream = upstream
+        self.is_answering = settings.redirect is not None or settings.respond is not None
+        """Whether it answers itself: no endpoint is asked."""
         self.act = act
         """Called once the plugins have let a request pass; a Response is the answer."""
         self._split = split

@@ -263,6 +263,19 @@ def test_plugins_come_before_a_redirect_and_see_it_pass(actions):
     assert passed.header_all("x-guard") == [b"-"]
 
 
+def explained(site: GatewayProcess, *words: str) -> str:
+    return run_command("explain", str(site.site_file), *words, directory=site.directory).stdout
+
+
+def test_explain_tells_of_answers_rewritten_paths_and_expressions(actions, matching):
+    assert "Answer redirect 301 to /new/{rest}\n" in explained(actions, "/moved/x")
+    assert "Path rewritten to /internal/x\n" in explained(actions, "/v1/x")
+    told = explained(matching, "PUT /h", "-H", "Host: v1.example.org", "-H", "X-Beta: 2")
+    assert "✓ expression: taken" in told
+    assert "✗ header-like: another route comes before it" in told
+    assert r"host: wanted ~^v\d+\.example\.org$" in explained(matching, "/v1/exact")
+
+
 def test_captures_are_there_for_plugins(gateway):
     route = {"match": {"pattern": "/users/{id}"}, "respond": {}, "plugins": ["./guard.py:Guard"]}
     site = gateway(site_text(routes=[route]), files={"guard.py": GUARD})
