@@ -1,7 +1,8 @@
-"""Exchanges as the plugin sees them, and real stores that a test can kill and start again."""
+"""Exchanges as the plugin sees them, crowds of clients, and real stores that a test can kill and start again."""
 
 from __future__ import annotations
 
+import random
 import signal
 import socket
 import subprocess
@@ -18,7 +19,8 @@ from hypothesis import HealthCheck, settings
 from gateway import Attempt, Endpoint, EndpointState, Exchange, Headers, Request, Response, Upstream
 from gateway.bus import Bus
 from gateway.config.model import Upstream as UpstreamSettings
-from gateway.testing import require_program, wait_until
+from gateway.testing import Client, GatewayProcess, Origin, reply, require_program, wait_until
+from gateway.testing import Response as WireResponse
 from gateway.upstream.balancer import First
 from gateway.upstream.ticker import Ticker
 
@@ -203,3 +205,103 @@ def make_site() -> type[Site]:
 def tools() -> SimpleNamespace:
     """`attend`, `hold`, `make_upstream` and the secret."""
     return SimpleNamespace(attend=attend, hold=hold, make_upstream=make_upstream, secret=SECRET, Clock=Clock)
+
+
+WHO = """
+import os
+
+from gateway import hookimpl
+
+
+class Who:
+    @hookimpl
+    def on_response(self, exchange, response):
+        response.headers.set("x-worker", str(os.getpid()))
+"""
+"""A plugin that says which worker answered."""
+
+
+class Crowd:
+    """Clients of one gateway with kept connections to both of its workers, between which their sessions wander.
+
+    `fields` go along with the requests that find out which worker a connection leads to.
+    """
+
+    def __init__(self, site: GatewayProcess, *fields: str, sources: Sequence[str] = ("127.0.0.1",)) -> None:
+        self._chance = random.Random(7)
+        self._clients: dict[str, dict[bytes, Client]] = {}
+        for source in sources:
+            self._clients[source] = {}
+            wait_until(lambda source=source: self._has_both(site, fields, source), within=20, every=0)
+
+    def ask(self, *fields: str, source: str = "127.0.0.1", count: int = 1) -> list[WireResponse]:
+        """Ask so often in a row, each time one of the workers by chance; every answer is a 200."""
+        clients = sorted(self._clients[source].items())
+        request = _request(fields)
+        answers = [client.request(request) for _, client in self._chance.choices(clients, k=count)]
+        assert {answer.status for answer in answers} == {200}
+        return answers
+
+    def ask_both(self, *fields: str, source: str = "127.0.0.1") -> set[bytes]:
+        """Who answers when each worker is asked once."""
+        return {client.request(_request(fields)).body for client in self._clients[source].values()}
+
+    @property
+    def workers(self) -> list[int]:
+        """The process ids of those who answer."""
+        return [int(worker) for clients in self._clients.values() for worker in clients]
+
+    def close(self) -> None:
+        """Leave."""
+        for clients in self._clients.values():
+            for client in clients.values():
+                client.close()
+
+    def _has_both(self, site: GatewayProcess, fields: Sequence[str], source: str) -> bool:
+        clients = self._clients[source]
+        client = site.connect(source=source)
+        worker = client.request(_request(fields)).header("x-worker")
+        assert worker is not None
+        if clients.setdefault(worker, client) is not client:
+            client.close()
+        return len(clients) == 2
+
+
+def _request(fields: Sequence[str]) -> bytes:
+    head = "".join(f"{field}\r\n" for field in fields)
+    return f"GET / HTTP/1.1\r\nHost: a.example\r\n{head}\r\n".encode("latin-1")
+
+
+@pytest.fixture
+def crowd() -> Iterator[Callable[..., Crowd]]:
+    """`crowd(site)`: clients that are gone when the test is."""
+    with ExitStack() as stack:
+
+        def gather(*arguments: Any, **options: Any) -> Crowd:
+            gathered = Crowd(*arguments, **options)
+            stack.callback(gathered.close)
+            return gathered
+
+        yield gather
+
+
+@pytest.fixture
+def apps(origin) -> list[Origin]:
+    """Three origins; each answers with its number."""
+    return [origin(reply(b"%d" % number)) for number in range(3)]
+
+
+@pytest.fixture
+def persistent(gateway, apps) -> Callable[..., GatewayProcess]:
+    """`persistent(method="source")`: a gateway of two workers in front of the origins, with these settings."""
+
+    def start(*, endpoints: Sequence[Origin] = (), upstream: dict[str, Any] | None = None, **options: Any) -> Any:
+        listed = [app.url for app in endpoints or apps]
+        return gateway(
+            workers=2,
+            plugins=["balancing", {"use": "persistence", **options}, "./who.py:Who"],
+            files={"who.py": WHO},
+            upstreams={"app": {"balancer": "round-robin", "endpoints": listed, **(upstream or {})}},
+        )
+
+    return start

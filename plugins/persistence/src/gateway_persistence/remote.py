@@ -1,7 +1,8 @@
 """The methods `learned`, `header` and `source` with a store that is asked over the network.
 
 Owns when the store is asked and told, and what this worker remembers of its answers. A session that was seen
-lately costs no question, and one that was seen at all keeps its endpoint while the store is away.
+lately costs no question. One that was seen at all keeps its endpoint while the store is away; if the store comes
+back empty, it is told again.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class RemoteSessions(Persistence, kinds=("redis", "memcached")):
         self._names = NameTables()
         self.store = GuardedStore(store_opener(config), config.store, clock)
         self._cache_seconds = config.store.cache
+        self._ttl = config.ttl
         self._known: LatestTable[Known] = LatestTable(config.store.max_sessions)
         self._state: StateKey[Session] = StateKey("persistence")
 
@@ -71,8 +73,8 @@ class RemoteSessions(Persistence, kinds=("redis", "memcached")):
         new = self._keys.of_response(response)
         if new is not None:
             key = self._hash(exchange.upstream.name, new)
-            known = self._fresh(key, exchange.upstream)
-            if known is None or known.endpoint != endpoint.name:
+            known = self._known.get(key)
+            if known is None or known.endpoint != endpoint.name or not self._is_fresh(known, exchange.upstream):
                 await self._put(key, endpoint, exchange.upstream, None)
 
     async def _session(self, exchange: Exchange) -> Session | None:
@@ -89,14 +91,16 @@ class RemoteSessions(Persistence, kinds=("redis", "memcached")):
         return session
 
     async def _get(self, key: str, upstream: Upstream) -> str:
-        known = self._fresh(key, upstream)
-        if known is not None:
+        known = self._known.get(key)
+        if known is not None and self._is_fresh(known, upstream):
             return known.endpoint
+        remembered = known.endpoint if known is not None and self._clock() < known.until + self._ttl else ""
         try:
             bound = await self.store.get(key)
+            if remembered and not bound:  # a store that came back empty, or was away when the session began
+                bound = await self.store.put(key, remembered, replacing="")
         except StoreAway:
-            known = self._known.get(key)
-            return known.endpoint if known is not None else ""
+            return remembered
         self._remember(key, bound, upstream)
         return bound
 
@@ -107,10 +111,8 @@ class RemoteSessions(Persistence, kinds=("redis", "memcached")):
             holds = endpoint.name  # at least this worker keeps to it
         self._remember(key, holds, upstream)
 
-    def _fresh(self, key: str, upstream: Upstream) -> Known | None:
-        known = self._known.get(key)
-        is_fresh = known is not None and known.among is upstream.available and self._clock() < known.until
-        return known if is_fresh else None
+    def _is_fresh(self, known: Known, upstream: Upstream) -> bool:
+        return self._clock() < known.until and known.among is upstream.available
 
     def _remember(self, key: str, endpoint: str, upstream: Upstream) -> None:
         if endpoint:

@@ -78,7 +78,15 @@ class MemcachedStore:
 
 async def _undisturbed(question: Coroutine[Any, Any, T]) -> T:
     """Let it come to its end even if nobody waits for it any more: the client's time limits bound it."""
-    return await asyncio.shield(asyncio.ensure_future(question))
+    task = asyncio.ensure_future(question)
+    task.add_done_callback(_look_at)
+    return await asyncio.shield(task)
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """Take note of a failure that nobody waits for: otherwise asyncio logs it."""
+    if not task.cancelled():
+        task.exception()
 
 
 __all__ = ["MemcachedStore"]
