@@ -9,14 +9,17 @@ from types import SimpleNamespace
 import pytest
 from gateway_access_log import AccessLog
 from gateway_access_log.fields import DEFAULT_FIELDS, FIELDS
-from gateway_access_log.lines import COMBINED, json_lines, text_lines
-from hypothesis import HealthCheck, given, settings
+from gateway_access_log.lines import COMBINED, MAX_KNOWN, json_lines, text_lines
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway import UpstreamError
 
 NOON = 1714564800.0124
+
+
+EVERY_FIELD = json_lines(tuple(FIELDS))
 
 
 def clock() -> float:
@@ -156,6 +159,29 @@ def test_whatever_a_client_sends_is_one_line(make_exchange, target, agent, host,
     assert text.count(b"\n") == 1
     assert text.count(b'"') == 6
     assert len(text.decode().splitlines()) == 1
+
+
+@settings(deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    fields=st.dictionaries(st.sampled_from(["user-agent", "referer", "host"]), st.binary()),
+    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=3, max_size=3),
+)
+@example({"user-agent": b"\xed\xa0\x80\xff"}, ["\udcff", "\x00\x7f\x85\u2028", '"\\'])
+def test_a_line_is_json_whatever_is_in_it(make_exchange, fields, texts):
+    exchange = make_exchange("/", {})
+    exchange.request.headers.raw.extend((name.encode(), value) for name, value in fields.items())
+    exchange.id, exchange.request.method, exchange.route.name = texts
+    line = json.loads(EVERY_FIELD(exchange))
+    assert (line["id"], line["method"], line["route"]) == tuple(texts)
+    assert line["user_agent"] == (
+        fields["user-agent"].decode("utf-8", "backslashreplace") if "user-agent" in fields else None
+    )
+
+
+def test_values_are_written_right_though_more_come_than_are_remembered(make_exchange):
+    for number in range(MAX_KNOWN + 10):
+        target = f"/{number}" if number % 7 else f"/{number}" + "x" * 300
+        assert json.loads(EVERY_FIELD(make_exchange(target)))["target"] == target
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class AccessLog:
         """A line of text; fields stand in braces. The default is the Combined Log Format."""
         flush_interval: Duration = 1.0
         """A line waits at most so long before it is written."""
-        batch: Annotated[int, Field(ge=1, le=65536)] = 64
+        batch: Annotated[int, Field(ge=1, le=65536)] = 512
         """So many lines are written at once without waiting for the interval."""
         max_waiting: Annotated[int, Field(ge=1)] = 65536
         """Lines that may wait for a slow file in each worker; more are dropped."""

@@ -9,16 +9,24 @@ import difflib
 import re
 import time
 from collections.abc import Callable, Sequence
-
-import orjson
+from json.encoder import encode_basestring
+from typing import Any
 
 from gateway import Exchange
-from gateway_access_log.fields import FIELDS, compile_line
+from gateway_access_log.fields import FIELDS, Kind, compile_line
 
 COMBINED = (
     '{client} - - [{clf_time}] "{method} {target} {protocol}" {status} {bytes_out} "{referer}" "{user_agent}"'
 )
 """The Combined Log Format of Apache and nginx."""
+
+MAX_KNOWN = 2048
+"""Values that are remembered; with more, all are forgotten, so that those of today are found again."""
+MAX_KNOWN_BYTES = 256
+
+_PLACES = {Kind.NUMBER: "%d", Kind.MILLISECONDS: "%.3f"}
+_JSON_PLACES = {**_PLACES, Kind.STAMP: '"%b"'}
+_WRITERS = {Kind.NAME: "text[{}]", Kind.OCTETS: "octets[{}]", Kind.UNIQUE: "write({})"}
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _UNSAFE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029]')
@@ -33,11 +41,26 @@ def check_field(name: str) -> str:
     raise ValueError(f"unknown field {name!r}{hint}")
 
 
+class Memo(dict[Any, bytes]):
+    """Values as they stand in a line, remembered for those seen lately: most come again and again."""
+
+    def __init__(self, write: Callable[[Any], bytes]) -> None:
+        super().__init__()
+        self._write = write
+
+    def __missing__(self, value: Any) -> bytes:
+        written = self._write(value)
+        if len(written) <= MAX_KNOWN_BYTES:
+            if len(self) >= MAX_KNOWN:
+                self.clear()
+            self[value] = written
+        return written
+
+
 def json_lines(fields: Sequence[str], clock: Callable[[], float] = time.time) -> Callable[[Exchange], bytes]:
     """Lines of JSON with these fields, in this order; what is not known is null."""
-    items = ", ".join(f"{name!r}: {FIELDS[name].expression}" for name in fields)
-    names = {"dumps": orjson.dumps, "newline": orjson.OPT_APPEND_NEWLINE}
-    return compile_line(f"dumps({{{items}}}, None, newline)", names, clock)
+    items = [f'"{name}":{_JSON_PLACES.get(FIELDS[name].kind, "%b")}' for name in fields]
+    return compile_line(f"{{{','.join(items)}}}\n".encode(), _values(fields), _notation(_quoted), clock)
 
 
 def text_lines(template: str, clock: Callable[[], float] = time.time) -> Callable[[Exchange], bytes]:
@@ -49,22 +72,35 @@ def text_lines(template: str, clock: Callable[[], float] = time.time) -> Callabl
     names = [check_field(name) for name in _PLACEHOLDER.findall(template)]
     if not names:
         raise ValueError("a template names at least one field, as in {client}")
-    pattern = _PLACEHOLDER.sub("%s", template.replace("%", "%%")) + "\n"
-    values = [
-        f"({FIELDS[name].expression})" if FIELDS[name].is_plain else f"shown({FIELDS[name].expression})"
-        for name in names
-    ]
-    result = f'(pattern % ({", ".join(values)},)).encode("utf-8", "backslashreplace")'
-    return compile_line(result, {"pattern": pattern, "shown": _shown}, clock)
+    pattern = _PLACEHOLDER.sub(lambda match: _PLACES.get(FIELDS[match[1]].kind, "%b"), template.replace("%", "%%"))
+    return compile_line(f"{pattern}\n".encode(), _values(names), _notation(_shown), clock)
 
 
-def _shown(value: object) -> object:
+def _values(names: Sequence[str]) -> list[str]:
+    """The expressions that give fields as they stand in a line, over the names of `_notation`."""
+    return [_WRITERS.get(FIELDS[name].kind, "{}").format(FIELDS[name].expression) for name in names]
+
+
+def _notation(write: Callable[[str | None], bytes]) -> dict[str, object]:
+    def write_bytes(value: bytes | None) -> bytes:
+        return write(None if value is None else value.decode("utf-8", "backslashreplace"))
+
+    return {"write": write, "text": Memo(write), "octets": Memo(write_bytes), "nothing": write(None)}
+
+
+def _quoted(value: str | None) -> bytes:
+    """A string of JSON, or null."""
+    # A lone surrogate becomes \udcff, and that is an escape of JSON.
+    return b"null" if value is None else encode_basestring(value).encode("utf-8", "backslashreplace")
+
+
+def _shown(value: str | None) -> bytes:
     """A value that cannot be taken for something else."""
-    if value is None or value == "":
-        return "-"
-    if isinstance(value, str) and not (value.isprintable() and '"' not in value and "\\" not in value):
-        return _UNSAFE.sub(_escaped, value)
-    return value
+    if not value:
+        return b"-"
+    if not (value.isprintable() and '"' not in value and "\\" not in value):
+        value = _UNSAFE.sub(_escaped, value)
+    return value.encode("utf-8", "backslashreplace")
 
 
 def _escaped(match: re.Match[str]) -> str:
