@@ -1,4 +1,4 @@
-"""The balancers in a real gateway: chosen by name, with weights, around an endpoint that is gone."""
+"""The balancers in a real gateway: chosen by name, with weights, keys and settings, around endpoints that are gone."""
 
 from __future__ import annotations
 
@@ -7,38 +7,178 @@ from collections import Counter
 
 import pytest
 
-from gateway.testing import GatewayDied, reply
+from gateway.testing import GatewayDied, Held, reply, wait_until
 
-NAMES = ["random", "round-robin", "weighted-round-robin", "least-connections"]
-
-
-@pytest.mark.parametrize("balancer", NAMES)
-def test_every_endpoint_gets_its_part(gateway, origin, balancer):
-    names = (b"one", b"two")
-    endpoints = [origin(reply(name)).url for name in names]
-    site = gateway(plugins=["balancing"], upstreams={"app": {"balancer": balancer, "endpoints": endpoints}})
-    counts = Counter(site.get().body for _ in range(40))
-    assert set(counts) == set(names)
-    if balancer != "random":
-        assert counts[b"one"] == counts[b"two"]
+IN_TURN = ["round-robin", "weighted-round-robin", "least-connections"]
+AT_RANDOM = ["random", "two-choices", "least-time"]
+BY_KEY = ["ring-hash", "maglev", "rendezvous"]
+EVERY_ONE = [*IN_TURN, *AT_RANDOM, *BY_KEY, "source-hash"]
+USERS = [f"user{number}" for number in range(24)]
 
 
-@pytest.mark.parametrize("balancer", ["weighted-round-robin", "least-connections"])
-def test_weights_hold(gateway, origin, balancer):
-    endpoints = [{"url": origin(reply(b"one")).url, "weight": 3}, origin(reply(b"two")).url]
-    site = gateway(plugins=["balancing"], upstreams={"app": {"balancer": balancer, "endpoints": endpoints}})
-    assert Counter(site.get().body for _ in range(40)) == {b"one": 30, b"two": 10}
+def choice(name: str, **settings: object) -> dict[str, object]:
+    return {"use": name, **({"key": "header:x-user"} if name in BY_KEY else {}), **settings}
 
 
-@pytest.mark.parametrize("balancer", NAMES)
-def test_no_request_is_lost_when_an_endpoint_refuses(gateway, origin, balancer):
+@pytest.fixture
+def site(gateway):
+    """`site("ring-hash", endpoints, workers=2, replicas=10)`: a gateway with this balancer."""
+
+    def start(name, endpoints, *, workers=1, **settings):
+        upstream = {"balancer": choice(name, **settings), "endpoints": endpoints}
+        return gateway(plugins=["balancing"], workers=workers, upstreams={"app": upstream})
+
+    return start
+
+
+@pytest.fixture
+def named(origin):
+    """`named(3)`: three origins that answer with their numbers."""
+    return lambda count: [origin(reply(b"%d" % number)) for number in range(count)]
+
+
+@pytest.mark.parametrize("name", IN_TURN)
+def test_each_endpoint_gets_its_turn(site, named, name):
+    gateway = site(name, named(2))
+    assert Counter(gateway.get().body for _ in range(40)) == {b"0": 20, b"1": 20}
+
+
+@pytest.mark.parametrize("name", AT_RANDOM)
+def test_each_endpoint_gets_some(site, named, name):
+    gateway = site(name, named(2))
+    assert {gateway.get().body for _ in range(60)} == {b"0", b"1"}
+
+
+@pytest.mark.parametrize("name", ["weighted-round-robin", "least-connections"])
+def test_weights_hold(site, named, name):
+    one, two = named(2)
+    gateway = site(name, [{"url": one.url, "weight": 3}, two.url])
+    assert Counter(gateway.get().body for _ in range(40)) == {b"0": 30, b"1": 10}
+
+
+@pytest.mark.parametrize("name", EVERY_ONE)
+def test_no_request_is_lost_when_an_endpoint_refuses(site, origin, name):
     with socket.create_server(("127.0.0.1", 0)) as server:
         gone = f"http://127.0.0.1:{server.getsockname()[1]}"
-    endpoints = [gone, origin().url, origin().url]
-    site = gateway(plugins=["balancing"], upstreams={"app": {"balancer": balancer, "endpoints": endpoints}})
-    assert {site.get().status for _ in range(20)} == {200}
+    gateway = site(name, [gone, origin(), origin()])
+    assert {gateway.get(headers={"x-user": user}).status for user in USERS} == {200}
 
 
-def test_a_wrong_name_is_refused_with_a_hint(gateway, origin):
-    with pytest.raises(GatewayDied, match="did you mean 'round-robin'"):
-        gateway(plugins=["balancing"], upstreams={"app": {"balancer": "round-robbin", "endpoints": [origin().url]}})
+@pytest.mark.parametrize("name", BY_KEY)
+def test_the_same_key_comes_to_the_same_endpoint_whichever_worker_has_it(site, named, name):
+    """Every request is a new connection, so both workers get some."""
+    gateway = site(name, named(4), workers=2)
+    homes = {user: {gateway.get(headers={"x-user": user}).body for _ in range(6)} for user in USERS}
+    assert all(len(home) == 1 for home in homes.values())
+    assert len(set.union(*homes.values())) > 2
+
+
+@pytest.mark.parametrize("name", BY_KEY)
+def test_a_key_that_lost_its_endpoint_has_one_new_home_and_the_others_stay(site, named, name):
+    origins = named(4)
+    gateway = site(name, origins)
+    before = {user: gateway.get(headers={"x-user": user}).body for user in USERS}
+    lost = before[USERS[0]]
+    origins[int(lost)].close()
+    after = {user: {gateway.get(headers={"x-user": user}).body for _ in range(3)} for user in USERS}
+    for user in USERS:
+        assert len(after[user]) == 1
+        assert after[user] == {before[user]} or before[user] == lost
+        assert lost not in after[user]
+
+
+@pytest.mark.parametrize(
+    ("key", "ask"),
+    [
+        ("cookie:sid", lambda user: {"headers": {"cookie": f"theme=dark; sid={user}"}}),
+        ("query:user", lambda user: {"target": f"/any?page=1&user={user}"}),
+        ("path", lambda user: {"target": f"/{user}"}),
+        ("uri", lambda user: {"target": f"/?{user}"}),
+    ],
+)
+def test_other_parts_of_a_request_are_keys_too(site, named, key, ask):
+    gateway = site("ring-hash", named(4), key=key)
+    homes = [{gateway.get(**ask(user)).body for _ in range(3)} for user in USERS]
+    assert all(len(home) == 1 for home in homes)
+    assert len(set.union(*homes)) > 2
+
+
+def test_requests_without_the_key_are_spread_as_configured(site, named):
+    gateway = site("maglev", named(3), without_key="round-robin")
+    assert Counter(gateway.get().body for _ in range(12)) == {b"0": 4, b"1": 4, b"2": 4}
+
+
+def test_the_same_client_comes_to_the_same_endpoint(site, named):
+    gateway = site("source-hash", named(4), workers=2)
+
+    def ask(source: str) -> bytes:
+        with gateway.connect(source=source) as client:
+            return client.request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").body
+
+    homes = [{ask(f"127.0.0.{number}") for _ in range(4)} for number in range(2, 26)]
+    assert all(len(home) == 1 for home in homes)
+    assert len(set.union(*homes)) > 2
+
+
+@pytest.mark.parametrize("name", ["two-choices", "least-time", "least-connections"])
+def test_an_endpoint_at_work_is_passed_by_while_another_is_idle(site, origin, name):
+    held = Held(reply(b"held"), target=b"/held")
+    busy, idle = origin(held), origin(reply(b"idle"))
+    gateway = site(name, [busy, idle])
+    # Whoever gets the first one: the other endpoint answers it, or holds it.
+    clients = []
+    while not [request for request in busy.requests if request.target == b"/held"]:
+        client = gateway.connect()
+        client.send(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
+        clients.append(client)
+        wait_until(lambda: len(busy.requests) + len(idle.requests) >= len(clients))
+    assert {gateway.get().body for _ in range(20)} == {b"idle"}
+    held.released.set()
+    for client in clients:
+        assert client.read_response().status == 200
+        client.close()
+
+
+def test_by_time_an_endpoint_that_fails_fast_is_not_taken_for_a_fast_one(site, origin):
+    gateway = site("least-time", [origin(reply(status=b"503 Service Unavailable")), origin(reply(b"well"))])
+    counts = Counter(gateway.get().status for _ in range(40))
+    assert counts[503] <= 1
+
+
+@pytest.mark.parametrize("name", BY_KEY)
+def test_with_bounded_loads_the_next_in_line_helps_out(site, origin, name):
+    held = Held(target=b"/held")
+    origins = [origin(held) for _ in range(3)]
+    gateway = site(name, origins, balance_factor=1)
+    with gateway.connect() as client:
+        client.send(b"GET /held HTTP/1.1\r\nHost: a\r\nx-user: one\r\n\r\n")
+        wait_until(lambda: any(one.requests for one in origins))
+        (home,) = [one for one in origins if one.requests]
+        for _ in range(6):
+            gateway.get(headers={"x-user": "one"})
+        assert len(home.requests) == 1
+        (next_in_line,) = [one for one in origins if one.requests and one is not home]
+        assert len(next_in_line.requests) == 6
+        held.released.set()
+        assert client.read_response().status == 200
+    gateway.get(headers={"x-user": "one"})
+    assert len(home.requests) == 2
+
+
+def test_settings_are_those_of_the_balancer(site, origin):
+    gateway = site("ring-hash", [origin()], key="cookie:sid", replicas=16, balance_factor=1.25)
+    assert gateway.get().status == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("round-robbin", {}, "did you mean 'round-robin'"),
+        ("ring-hash", {"key": "head:x-user"}, "header:NAME"),
+        ("ring-hash", {"replica": 10}, "did you mean 'replicas'"),
+        ("two-choices", {"key": "path"}, "has no settings"),
+    ],
+)
+def test_a_mistake_is_refused_with_a_hint(site, origin, name, settings, said):
+    with pytest.raises(GatewayDied, match=said):
+        site(name, [origin()], **settings)

@@ -2,15 +2,17 @@
 
 Never a sample. A few endpoints are all looked at. Of many, an idle one has the least possible load, so the first
 idle one in turn is an answer, and while some are idle it is found within a few looks; only when that fails are
-all of them compared. Of very many, one comparison serves a few exchanges: its equals are taken in turn, and each
-is looked at again.
+all of them compared. Of very many, one comparison serves several exchanges: it says who is next, and next after
+that, if nothing ends meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from heapq import heapreplace
 from itertools import cycle, islice
 from math import gcd, inf, lcm
+from operator import mul
 
 from gateway import Endpoint, Exchange
 
@@ -20,8 +22,12 @@ LOOKS = 16
 """Of more, how many are looked at for an idle one before all are compared."""
 TURNS_AN_ENDPOINT = 8
 """How long a round of turns may be, for each endpoint on average."""
-ENDPOINTS_AN_EXCHANGE = 50
-"""How many may be compared for each exchange; a comparison of more of them serves several exchanges."""
+MANY = 100
+"""From so many endpoints on, a comparison serves several exchanges:"""
+ENDPOINTS_AN_EXCHANGE = 25
+"""one for so many endpoints."""
+LONGEST = 2**60
+"""Loads are whole numbers, and exact, unless weights without a common divisor would make them longer than that."""
 
 
 class LeastConnections:
@@ -29,47 +35,48 @@ class LeastConnections:
 
     Equals take turns: idle ones by weight, so that weights hold in quiet times, too; busy ones in the listed
     order. Counts are those of this worker. Exact below 100 endpoints, and beyond while one of 16 is idle;
-    otherwise what ended since the latest comparison, less than endpoints / 50 exchanges ago, is seen by the next.
+    otherwise what ended since the latest comparison, less than endpoints / 25 exchanges ago, is seen by the next.
     """
 
     def __init__(self) -> None:
         self._endpoints: Sequence[Endpoint] = ()
         self._turns: Iterator[Endpoint] = iter(())
         self._looks = 0
-        self._units: list[int] = []
-        self._ring: list[tuple[Endpoint, int]] = []
+        self._units: list[float] = []
+        self._ring: list[tuple[Endpoint, float]] = []
         self._start = 0
-        self._equals: list[tuple[Endpoint, int]] = []
+        self._next: list[tuple[Endpoint, int]] = []
 
     def choose(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint:
         """One of those with the least load."""
         # hot: l7-balancer
         if endpoints is not self._endpoints:
             if exchange.attempts:
-                return self._compare(endpoints, _units(endpoints))[0][0]
+                return self._compare(endpoints, _units(endpoints), 1)[0][0]
             self._prepare(endpoints)
-        if self._looks:
+        following = self._next
+        if self._looks and not (following and following[-1][1]):
             for endpoint in islice(self._turns, self._looks):
                 if not endpoint.in_flight:
                     return endpoint
         if self._ring:
             return self._look_at_all(endpoints)
-        while self._equals:
-            endpoint, in_flight = self._equals.pop()
+        while following:
+            endpoint, in_flight = following.pop()
             if endpoint.in_flight <= in_flight:
                 return endpoint
-        equals = self._compare(endpoints, self._units)
-        self._equals = equals[:0:-1]
-        return equals[0][0]
+        served = len(endpoints) // ENDPOINTS_AN_EXCHANGE if len(endpoints) >= MANY else 1
+        self._next = following = self._compare(endpoints, self._units, served)
+        return following.pop()[0]
 
     def _prepare(self, endpoints: Sequence[Endpoint]) -> None:
         units = _units(endpoints)
         is_even, is_few = len(set(units)) == 1, len(endpoints) <= FEW
         self._turns = cycle(endpoints if is_even else _weighted_turns(endpoints))
         self._looks = 0 if is_even and is_few else min(LOOKS, len(endpoints))
-        self._units = [] if is_even else units
+        self._units = units
         self._ring = list(zip(endpoints, units, strict=True)) * 2 if is_few else []
-        self._equals = []
+        self._next = []
         self._start = 0
         self._endpoints = endpoints
 
@@ -86,31 +93,38 @@ class LeastConnections:
         self._start = (endpoints.index(best) + 1) % len(endpoints)
         return best
 
-    def _compare(self, endpoints: Sequence[Endpoint], units: list[int]) -> list[tuple[Endpoint, int]]:
-        """The least loaded whose turn it is, each with its exchanges in flight; as many as shall be served."""
-        counts = loads = [endpoint.in_flight for endpoint in endpoints]
-        if units:
-            loads = [count * unit for count, unit in zip(counts, units, strict=True)]
-        least = min(loads)
-        equals: list[tuple[Endpoint, int]] = []
-        place = self._start - 1
-        for _ in range(max(1, len(loads) // ENDPOINTS_AN_EXCHANGE)):
-            try:
-                place = loads.index(least, place + 1)
-            except ValueError:
-                place = loads.index(least)
-            if equals and endpoints[place] is equals[0][0]:
-                break
-            equals.append((endpoints[place], counts[place]))
-        self._start = endpoints.index(equals[-1][0]) + 1
-        return equals
+    def _compare(
+        self, endpoints: Sequence[Endpoint], units: Sequence[float], served: int
+    ) -> list[tuple[Endpoint, int]]:
+        """Who is next if nothing ends, each with what it has in flight then; the first to be served comes last."""
+        start, count = self._start, len(endpoints)
+        endpoints = (*endpoints[start:], *endpoints[:start])
+        units = (*units[start:], *units[:start])
+        in_flight = [endpoint.in_flight for endpoint in endpoints]
+        loads = list(map(mul, in_flight, units))
+        limit = min(loads) if served == 1 else sorted(loads)[served - 1]
+        # A heap of all who may be among them. Whoever is picked goes to its end, one round further.
+        heap = sorted([(load, turn) for turn, load in enumerate(loads) if load < limit])
+        turn = -1
+        while len(heap) < served:
+            turn = loads.index(limit, turn + 1)
+            heap.append((limit, turn))
+        picked: list[tuple[Endpoint, int]] = []
+        while len(picked) < served:
+            load, turn = heap[0]
+            rounds, place = divmod(turn, count)
+            picked.append((endpoints[place], in_flight[place] + rounds))
+            heapreplace(heap, (load + units[place], turn + count))
+        self._start = (start + turn + 1) % count
+        picked.reverse()
+        return picked
 
 
-def _units(endpoints: Sequence[Endpoint]) -> list[int]:
-    """What one exchange weighs at each of them, in whole numbers."""
+def _units(endpoints: Sequence[Endpoint]) -> list[float]:
+    """What one exchange weighs at each of them, in whole numbers if those are not too long."""
     weights = [max(1, endpoint.weight) for endpoint in endpoints]
     common = lcm(*set(weights))
-    return [common // weight for weight in weights]
+    return [common // weight if common < LONGEST else 1 / weight for weight in weights]
 
 
 def _weighted_turns(endpoints: Sequence[Endpoint]) -> list[Endpoint]:

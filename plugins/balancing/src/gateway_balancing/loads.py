@@ -1,0 +1,47 @@
+"""Bounded loads: no endpoint may be far ahead of the others.
+
+Owns the bound. Who is asked instead is the affair of the balancer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway import Endpoint
+
+ENDPOINTS_AN_EXCHANGE = 50
+"""How many endpoints may be counted for each exchange; a count of more of them serves several exchanges."""
+
+
+class LoadBound:
+    """At most `factor` times an endpoint's part of all exchanges in flight, by weight, rounded up.
+
+    Exact below 100 endpoints. Of more, one count of what is in flight serves endpoints / 50 exchanges. Counts are
+    those of this worker.
+    """
+
+    __slots__ = ("_allowed", "_endpoints", "_factor", "_left", "_period", "_weights")
+
+    def __init__(self, endpoints: Sequence[Endpoint], factor: float) -> None:
+        self._endpoints = endpoints
+        self._factor = factor
+        self._weights = sum(endpoint.weight for endpoint in endpoints)
+        self._period = max(1, len(endpoints) // ENDPOINTS_AN_EXCHANGE)
+        self._left = 0
+        self._allowed = 0.0
+
+    def is_too_much_for(self, endpoint: Endpoint) -> bool:
+        """Whether an exchange that has come would be too many; counts what is in flight if it is time to."""
+        # hot: l7-balancer
+        if self._left:
+            self._left -= 1
+        else:
+            self._left = self._period - 1
+            # One more: the exchange itself.
+            self._allowed = self._factor * (sum([endpoint.in_flight for endpoint in self._endpoints]) + 1)
+        return endpoint.in_flight * self._weights >= self._allowed * endpoint.weight
+
+    def is_full(self, endpoint: Endpoint) -> bool:
+        """The same for another endpoint and the same exchange."""
+        # hot: l7-balancer
+        return endpoint.in_flight * self._weights >= self._allowed * endpoint.weight

@@ -1,0 +1,61 @@
+"""The balancer `source-hash`: the same client, or the same network, comes to the same endpoint."""
+
+from __future__ import annotations
+
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Annotated
+
+from pydantic import Field
+
+from gateway import Exchange
+from gateway_balancing.by_key import BoundSettings, ByKey
+from gateway_balancing.keys import Key
+from gateway_balancing.ring_hash import Rings
+
+MAPPED = b"\0" * 10 + b"\xff\xff"
+"""How an IPv6 address begins that stands for an IPv4 address (RFC 4291 2.5.5.2)."""
+
+
+class SourceHash(ByKey):
+    """Consistent hashing of the client's address, on the ring of `ring-hash`. Clients without one go anywhere."""
+
+    class Config(BoundSettings):
+        """Which part of an address counts."""
+
+        prefix_v4: Annotated[int, Field(ge=1, le=32)] = 32
+        """Leading bits of an IPv4 address that count: 24 keeps a network of 256 addresses together."""
+        prefix_v6: Annotated[int, Field(ge=1, le=128)] = 64
+        """Leading bits of an IPv6 address that count: devices of a network change the last 64 at will."""
+
+    def __init__(self, config: Config) -> None:
+        key = network_function(config.prefix_v4, config.prefix_v6)
+        super().__init__(key, Rings().make, config.balance_factor)
+
+
+def network_function(prefix_v4: int, prefix_v6: int) -> Key:
+    """A function of an exchange: the network that its client is in."""
+    mask_v4 = _mask(prefix_v4, 32)
+    mask_v6 = _mask(prefix_v6, 128)
+
+    def network(exchange: Exchange) -> bytes | None:
+        # hot: l7-balancer
+        client = exchange.request.client
+        if not client:
+            return None
+        try:
+            if ":" in client:
+                raw = inet_pton(AF_INET6, client.partition("%")[0])
+                if not raw.startswith(MAPPED):
+                    return (int.from_bytes(raw, "big") & mask_v6).to_bytes(16, "big")
+                raw = raw[12:]
+            else:
+                raw = inet_pton(AF_INET, client)
+        except OSError:
+            return client.encode()
+        return (int.from_bytes(raw, "big") & mask_v4).to_bytes(4, "big")
+
+    return network
+
+
+def _mask(prefix: int, bits: int) -> int:
+    return (1 << bits) - (1 << (bits - prefix))
