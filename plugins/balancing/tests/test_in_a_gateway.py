@@ -1,4 +1,4 @@
-"""The balancers in a real gateway: chosen by name, with weights, keys and settings, around endpoints that are gone."""
+"""The balancers in a real gateway: chosen by name, with weights, keys and settings, around one that is gone."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from math import isfinite
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 from zlib import crc32
 
@@ -17,7 +16,7 @@ from pydantic import field_validator
 from gateway import Balancer, Endpoint, Exchange, PluginConfig
 from gateway_balancing.keys import Key, key_function
 from gateway_balancing.least_connections import LeastConnections
-from gateway_balancing.loads import LoadBound
+from gateway_balancing.loads import BalanceFactor, LoadBound
 from gateway_balancing.random_draw import Random, draw_elsewhere
 from gateway_balancing.round_robin import RoundRobin
 from gateway_balancing.shares import Shares, shares_of
@@ -33,23 +32,8 @@ KEPT = 2
 """Tables that are kept: an endpoint that goes and comes back finds the one that it was in."""
 
 
-class BoundSettings(PluginConfig):
-    """How far one endpoint may be ahead of the others."""
-
-    balance_factor: float = 0.0
-    """Bounded loads: an endpoint with more than so many times the average in flight, by weight, is passed over for
-    the next in line. 1.25 lets it have a quarter more. 0 means no bound."""
-
-    @field_validator("balance_factor")
-    @classmethod
-    def _check_balance_factor(cls, value: float) -> float:
-        if value and (value < 1 or not isfinite(value)):
-            raise ValueError(f"expected 0 for no bound, or at least 1 such as 1.25, not {value:g}")
-        return value
-
-
-class KeySettings(BoundSettings):
-    """What decides where an exchange goes."""
+class KeySettings(PluginConfig):
+    """What decides where an exchange goes, and how far one endpoint may be ahead of the others."""
 
     key: str = "source"
     """What decides: `source` (the client's address), `header:NAME`, `cookie:NAME`, `query:NAME`, `path`, or `uri`
@@ -58,6 +42,9 @@ class KeySettings(BoundSettings):
         "random"
     )
     """The balancer for exchanges without the key, or with an empty one."""
+    balance_factor: BalanceFactor = 0.0
+    """Bounded loads: an endpoint that would have more than so many times the average in flight, by weight, is
+    passed over for the next in line. 0 means no bound."""
 
     @field_validator("key")
     @classmethod

@@ -6,8 +6,22 @@ Owns the bound. Who is asked instead is the affair of the balancer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from gateway import Endpoint
+
+
+def _checked(factor: float) -> float:
+    if factor and (factor < 1 or not isfinite(factor)):
+        raise ValueError(f"expected 0 for no bound, or at least 1 such as 1.25, not {factor:g}")
+    return factor
+
+
+BalanceFactor = Annotated[float, AfterValidator(_checked)]
+"""How many times its part an endpoint may have; 0 for no bound."""
 
 ENDPOINTS_AN_EXCHANGE = 50
 """How many endpoints may be counted for each exchange; a count of more of them serves several exchanges."""

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway import Exchange
-from gateway_balancing.by_key import BoundSettings, ByKey
+from gateway import Exchange, PluginConfig
+from gateway_balancing.by_key import ByKey
 from gateway_balancing.keys import Key
+from gateway_balancing.loads import BalanceFactor
 from gateway_balancing.ring_hash import Rings
 
 MAPPED = b"\0" * 10 + b"\xff\xff"
@@ -19,13 +20,16 @@ MAPPED = b"\0" * 10 + b"\xff\xff"
 class SourceHash(ByKey):
     """Consistent hashing of the client's address, on the ring of `ring-hash`. Clients without one go anywhere."""
 
-    class Config(BoundSettings):
-        """Which part of an address counts."""
+    class Config(PluginConfig):
+        """Which part of an address counts, and how far one endpoint may be ahead of the others."""
 
         prefix_v4: Annotated[int, Field(ge=1, le=32)] = 32
         """Leading bits of an IPv4 address that count: 24 keeps a network of 256 addresses together."""
         prefix_v6: Annotated[int, Field(ge=1, le=128)] = 64
         """Leading bits of an IPv6 address that count: devices of a network change the last 64 at will."""
+        balance_factor: BalanceFactor = 0.0
+        """Bounded loads: an endpoint that would have more than so many times the average in flight, by weight, is
+        passed over for the next in line. 0 means no bound."""
 
     def __init__(self, config: Config) -> None:
         key = network_function(config.prefix_v4, config.prefix_v6)
