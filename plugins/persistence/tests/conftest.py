@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 import signal
 import socket
@@ -123,8 +125,7 @@ class Server:
     """A store's server as a child process, on a port of its own that it keeps when it is started again."""
 
     def __init__(self, command: Callable[[int], list[str]], directory: Path, scheme: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = _lasting_port()
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         self._command = command(self.port)
         self._directory = directory
@@ -169,6 +170,16 @@ class Server:
             return bool(self.ask(b"PING\r\n"))
         except OSError:
             return False
+
+
+def _lasting_port() -> int:
+    """A free port that stays free while its server is down: from below those that the system gives away."""
+    given_away = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    candidates = random.Random(os.getpid()).sample(range(given_away // 2, given_away), 100)
+    for port in candidates:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError(f"none of 100 ports is free: {candidates}")
 
 
 def _redis_command(port: int) -> list[str]:

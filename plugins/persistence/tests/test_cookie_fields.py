@@ -38,14 +38,14 @@ FIELDS = st.lists(st.tuples(st.sampled_from([b"cookie", b"set-cookie", b"host"])
 )
 def test_our_cookies_are_taken_out_and_the_others_stay(before, after, taken):
     fields = [(b"host", b"a"), (b"cookie", before), (b"accept", b"*/*")]
-    assert take_cookies(fields, {b"gw"}) == [(b"gw", value) for value in taken]
+    assert take_cookies(fields, b"gw", {b"gw"}) == [(b"gw", value) for value in taken]
     kept = [] if after is None else [(b"cookie", after)]
     assert fields == [(b"host", b"a"), *kept, (b"accept", b"*/*")]
 
 
 def test_several_cookie_fields_are_looked_through():
     fields = [(b"cookie", b"a=1"), (b"cookie", b"gw=1"), (b"cookie", b"gw=2; b=2")]
-    assert take_cookies(fields, {b"gw"}) == [(b"gw", b"1"), (b"gw", b"2")]
+    assert take_cookies(fields, b"gw", {b"gw"}) == [(b"gw", b"1"), (b"gw", b"2")]
     assert fields == [(b"cookie", b"a=1"), (b"cookie", b"b=2")]
 
 
@@ -55,10 +55,10 @@ def test_any_bytes_can_be_looked_through(fields):
     cookie_value(fields, b"gw")
     set_cookie_value(fields, b"gw")
     assert fields == before
-    taken = take_cookies(fields, {b"gw"})
+    taken = take_cookies(fields, b"gw", {b"gw"})
     if not taken:
         assert fields == before
-    assert take_cookies(fields, {b"gw"}) == []
+    assert take_cookies(fields, b"gw", {b"gw"}) == []
     assert [field for field in fields if field[0] != b"cookie"] == [
         field for field in before if field[0] != b"cookie"
     ]

@@ -53,8 +53,8 @@ class CookieSessions(Persistence, kinds=("cookie",)):
         self._ids = EndpointIds(self._ring)
         self._names: dict[str, bytes] = {}
         self._own: frozenset[bytes] = frozenset()
-        self._mark = self._name + b"=" if self._name else DEFAULT_PREFIX
-        """What a Cookie field with one of ours contains."""
+        self._mark = self._name or DEFAULT_PREFIX
+        """What the names of ours contain."""
         self._genuine: dict[bytes, Key] = {}
         self._state: StateKey[Found] = StateKey("persistence")
 
@@ -76,9 +76,9 @@ class CookieSessions(Persistence, kinds=("cookie",)):
         # hot: l7-balancer
         mark = self._mark
         fields = exchange.request.headers.raw
-        for name, value in fields:
+        for place, (name, value) in enumerate(fields):
             if name == b"cookie" and mark in value:
-                cookies = take_cookies(fields, self._own)
+                cookies = take_cookies(fields, mark, self._own, place)
                 if cookies:
                     exchange[self._state] = Found(cookies)
                 return

@@ -12,31 +12,36 @@ Fields = list[tuple[bytes, bytes]]
 _BLANK = b" \t"
 
 
-def take_cookies(fields: Fields, names: Collection[bytes]) -> list[tuple[bytes, bytes]]:
-    """Take the cookies of these names out of a request's fields; what they were, in order.
+def take_cookies(
+    fields: Fields, mark: bytes, names: Collection[bytes], start: int = 0
+) -> list[tuple[bytes, bytes]]:
+    """Take the cookies of these names, which all hold `mark`, out of a request's fields; what they were, in order.
 
-    Other cookies stay byte for byte; a Cookie field that is left without one goes.
+    Other cookies stay byte for byte; a Cookie field that is left without one goes. Looks from field `start` on.
     """
+    # hot: l7-balancer
     taken: list[tuple[bytes, bytes]] = []
-    kept_fields: Fields = []
-    for field in fields:
-        if field[0] != b"cookie":
-            kept_fields.append(field)
+    has_empty = False
+    for place in range(start, len(fields)):
+        field, text = fields[place]
+        if field != b"cookie" or mark not in text:
             continue
-        pieces = field[1].split(b";")
+        pieces = text.split(b";")
         kept: list[bytes] = []
         for piece in pieces:
-            name, _, value = piece.partition(b"=")
-            if name.strip(_BLANK) in names:
-                taken.append((name.strip(_BLANK), value.strip(_BLANK)))
-            else:
-                kept.append(piece)
-        if len(kept) == len(pieces):
-            kept_fields.append(field)
-        elif rest := b";".join(kept).strip(b" \t;"):
-            kept_fields.append((b"cookie", rest))
-    if taken:
-        fields[:] = kept_fields
+            if mark in piece:
+                name, _, value = piece.partition(b"=")
+                name = name.strip(_BLANK)
+                if name in names:
+                    taken.append((name, value.strip(_BLANK)))
+                    continue
+            kept.append(piece)
+        if len(kept) != len(pieces):
+            rest = b";".join(kept).strip(b" \t;")
+            fields[place] = (b"cookie", rest)
+            has_empty = has_empty or not rest
+    if has_empty:
+        fields[:] = [field for field in fields if field != (b"cookie", b"")]
     return taken
 
 

@@ -156,7 +156,7 @@ class Settings(PluginConfig):
             raise ValueError("previous_secret: needs a secret beside it")
         if self.method == "cookie":
             self._check_cookie()
-        elif self.method != "prefix" and self.ttl < 1:
+        elif self.method not in ("prefix", "none") and self.ttl < 1:
             raise ValueError(f"ttl: the method {self.method!r} wants at least a second")
         return self
 
