@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
-from gateway.admission import TrustedProxies, check
+from gateway.admission import Bounds, TrustedProxies, check
 from gateway.bus import Bus
 from gateway.config.loader import Source
 from gateway.config.model import PLUGIN_TABLES, EndpointSettings, Settings
@@ -77,6 +77,7 @@ class App:
         self._trusted = TrustedProxies(self.settings.trusted_proxies)
         self.has_trusted_proxies = not self._trusted.is_empty
         self._limits = self.settings.limits
+        self._bounds = Bounds(self._limits)
         secret = self.settings.explain_secret
         self._explainer = LiveExplainer(secret.get_secret_value()) if secret else None
         self._subscriptions: list[Callable[[], None]] = []
@@ -251,7 +252,7 @@ class App:
         route = router.only
         exchange.route = self._unrouted if route is None else route
         exchange.upstream = exchange.route.upstream
-        check(request, self._limits)
+        check(request, self._bounds)
         if route is None:
             found = router.match(request)
             if found is WANTS_BODY:

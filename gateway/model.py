@@ -54,7 +54,7 @@ IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELET
 
 def new_id() -> str:
     """Sixteen hexadecimal digits, unique for any practical purpose; not a secret."""
-    return f"{random.getrandbits(64):016x}"
+    return random.getrandbits(64).to_bytes(8, "big").hex()
 
 
 class StateKey(Generic[T]):
@@ -216,35 +216,43 @@ class Attempt:
         return f"<Attempt {self.number} at {self.endpoint.name}: {outcome or 'under way'}>"
 
 
+class _MadeWhenAsked:
+    """The id of an exchange that has none yet: the first look at it makes one. Then this is not in the way any more."""
+
+    def __get__(self, exchange: Exchange, owner: object = None) -> str:
+        exchange.id = made = new_id()
+        return made
+
+
 class Exchange:
     """One request and its response, and the record of what was decided on the way.
 
     Times are seconds: `started` and `ended` by the monotonic clock, `started_at` since the epoch.
     """
 
-    # hot: plain. Defaults live on the class, so that building one costs only what differs.
+    # hot: plain. Defaults live on the class, so that building one costs only what differs; those that every
+    # exchange is asked for are set on it all the same, since falling back to the class costs ten times as much.
     app: App
     request: Request
     route: Route
     upstream: Upstream
     """Who will be asked: the route's upstream, until a plugin's `on_request` puts another one here."""
-    forwarded_path: bytes | None = None
+    forwarded_path: bytes | None
     """The path that endpoints see, if it is not the request's: a route has rewritten it."""
     response: Response | None = None
-    error: GatewayError | None = None
+    error: GatewayError | None
     """The failure that the client was told of, if any."""
     ended: float = 0.0
     bytes_sent: int = 0
     """Body bytes handed to the client's connection."""
-    bytes_received: int = 0
+    bytes_received: int
     """Body bytes read from the client."""
-    notes: list[tuple[str, str]] | tuple[()] = ()
+    notes: list[tuple[str, str]] | tuple[()]
     """Who decided what, in order; see `note`."""
-    open_body: OpenBody | None = None
+    open_body: OpenBody | None
     """The upstream's body while it is being read; closed when the exchange ends, however it ends."""
     is_tunnel: bool = False
     """True for a WebSocket: the exchange lasts as long as the tunnel."""
-    _id: str | None = None
     _captures: Mapping[str, str] | None = None
     _state: dict[StateKey[Any], Any] | None = None
 
@@ -254,20 +262,18 @@ class Exchange:
         self.listener = listener
         self.started = time.monotonic()
         self.attempts: list[Attempt] = []
+        self.forwarded_path = self.error = self.open_body = None
+        self.bytes_received = 0
+        self.notes = ()
 
     def watch_client(self, on_left: Callable[[GatewayError], None]) -> None:
         """Look after the client from now on, and call the given function if it leaves; listeners know how."""
 
-    @property
-    def id(self) -> str:
+    if TYPE_CHECKING:
+        id: str
         """The request id: made when first asked for, or set by a plugin."""
-        if self._id is None:
-            self._id = new_id()
-        return self._id
-
-    @id.setter
-    def id(self, value: str) -> None:
-        self._id = value
+    else:
+        id = _MadeWhenAsked()
 
     @property
     def captures(self) -> Mapping[str, str]:
