@@ -150,7 +150,7 @@ def begin_attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) ->
     """Open an attempt, with the fields that the endpoint will get."""
     # hot: plain
     request, attempts = exchange.request, exchange.attempts
-    rule = upstream.settings.host
+    rule = upstream.host_rule
     host = None if rule == "keep" else _host(rule, endpoint)
     app = exchange.app
     headers = outgoing_headers(request, host, app.has_trusted_proxies and app.is_trusted(request))

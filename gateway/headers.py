@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 """What Granian hands in and takes back: lower-case names, values as they came."""
+
+_new: Any = object.__new__
+"""Looked up once: every exchange makes some objects past their checking `__init__`."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _FORBIDDEN_IN_VALUE = re.compile(rb"[\r\n\0]").search
@@ -62,7 +65,8 @@ class Headers:
     @classmethod
     def adopt(cls, raw: RawHeaders) -> Headers:
         """Headers over an existing list, not copied and not checked."""
-        headers = cls.__new__(cls)
+        # hot: plain
+        headers: Headers = _new(cls)
         headers.raw = raw
         return headers
 

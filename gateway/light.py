@@ -61,6 +61,12 @@ class Arrival:
         self._coroutine = coroutine
         self._promote = promote
 
+    def renewed(self) -> Arrival:
+        """The same once more, unfulfilled; whoever waited for it has gone on."""
+        self._error = None
+        self._is_done = False
+        return self
+
     def done(self) -> bool:
         """Whether it is fulfilled."""
         return self._is_done
@@ -87,12 +93,6 @@ def drive(coroutine: Driven, promote: Promote) -> None:
         promote(coroutine)
     else:
         waiting_for.attach(coroutine, promote)
-
-
-def new_waiter(loop: asyncio.AbstractEventLoop) -> Waiter:
-    """A waiter that fits how the caller is driven."""
-    # hot: plain
-    return Arrival() if asyncio.current_task(loop) is None else loop.create_future()
 
 
 @types.coroutine

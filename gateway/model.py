@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.group import Upstream
 
+_new: Any = object.__new__
+"""Looked up once: every exchange makes some objects past their checking `__init__`."""
+
 T = TypeVar("T")
 D = TypeVar("D")
 
@@ -170,7 +173,8 @@ class Response:
     @classmethod
     def adopt(cls, status: int, raw: RawHeaders, body: Body) -> Response:
         """A response over parsed parts, not copied and not checked."""
-        response = cls.__new__(cls)
+        # hot: plain
+        response: Response = _new(cls)
         response.status = status
         response.headers = Headers.adopt(raw)
         response.body = body

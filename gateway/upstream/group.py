@@ -46,6 +46,8 @@ class Upstream:
         self.on_change: Callable[[Endpoint, EndpointState, EndpointState, str], None] | None = None
         self.is_timed = bool(settings.timeouts.total or settings.hedge_after)
         """Whether an exchange has a clock of its own beside its endpoint's."""
+        self.host_rule = settings.host
+        """Which Host the endpoints see: `keep`, `endpoint`, or the one that it names."""
         self._max_in_flight = settings.max_in_flight
         self.unwanted = settings.retries.statuses
         """Statuses after which another endpoint is asked."""

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from gateway.errors import BadResponse, GatewayError, ResponseCut, StaleConnection, UpstreamClosed, UpstreamTimeout
-from gateway.light import Waiter, new_waiter
+from gateway.light import Arrival, Waiter
 from gateway.upstream.response_head import UNTIL_CLOSE
 from gateway.upstream.response_reader import ResponseReader
 from gateway.upstream.ticker import PERIOD_SECONDS
@@ -37,7 +37,7 @@ class Http1Connection(ResponseReader, asyncio.Protocol):
     """
 
     __slots__ = (
-        "_is_busy", "_is_paused", "_slow_at", "_transport", "_waiter", "_watch", "_write_waiter",
+        "_arrival", "_is_busy", "_is_paused", "_slow_at", "_transport", "_waiter", "_watch", "_write_waiter",
         "deadline", "idle_since", "loop", "pool",
     )  # fmt: skip
 
@@ -52,6 +52,7 @@ class Http1Connection(ResponseReader, asyncio.Protocol):
         self._is_busy = False
         self._is_paused = False
         self._waiter: Waiter | None = None
+        self._arrival = Arrival()  # one at a time is enough, so it is used again and again
         self._write_waiter: asyncio.Future[None] | None = None
         self._watch: Watch | None = None
         self._slow_at = 0.0
@@ -68,9 +69,10 @@ class Http1Connection(ResponseReader, asyncio.Protocol):
         self._is_busy = True
         self.is_usable = False
         self._watch = watch
-        now = self.pool.ticker.now
+        pool = self.pool
+        now = pool.ticker.now
         self._slow_at = now + SLOW_SECONDS
-        seconds = self.pool.timeouts.response
+        seconds = pool.response_seconds
         self.deadline = now + seconds + PERIOD_SECONDS if seconds else 0.0
 
     def write(self, data: bytes) -> None:
@@ -96,9 +98,16 @@ class Http1Connection(ResponseReader, asyncio.Protocol):
     def head(self) -> Waiter:
         """What to await for the response head: `status` and `headers` hold it then. Raises an UpstreamError."""
         # hot: plain. No coroutine of its own, since every exchange passes here.
-        self._waiter = waiter = new_waiter(self.loop)
+        waiter = self._wait()
         if self._error is not None or self.is_head_done:
             self.loop.call_soon(self._wake)
+        return waiter
+
+    def _wait(self) -> Waiter:
+        """A waiter that fits how the caller is driven, and that `_wake` will fulfil."""
+        # hot: plain
+        is_light = asyncio.current_task(self.loop) is None
+        self._waiter = waiter = self._arrival.renewed() if is_light else self.loop.create_future()
         return waiter
 
     def take_body(self) -> bytes:
@@ -144,8 +153,7 @@ class Http1Connection(ResponseReader, asyncio.Protocol):
             if self._error is not None:
                 raise self._error
             self.allow(self.pool.timeouts.idle)
-            self._waiter = waiter = new_waiter(self.loop)
-            await waiter
+            await self._wait()
         self.deadline = 0.0
         return self._take_piece()
 

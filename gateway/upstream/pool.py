@@ -26,8 +26,8 @@ class ConnectionPool:
     """The connections of one endpoint in one worker."""
 
     __slots__ = (
-        "_connecting", "_context", "_limits", "_loop", "_waiters", "busy", "endpoint", "idle", "is_closed",
-        "max_head_bytes", "ticker", "timeouts",
+        "_connecting", "_context", "_limits", "_loop", "_max_idle", "_waiters", "busy", "endpoint", "idle",
+        "is_closed", "max_head_bytes", "response_seconds", "ticker", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -35,6 +35,8 @@ class ConnectionPool:
     ) -> None:
         self.endpoint = endpoint
         self.timeouts = settings.timeouts
+        self.response_seconds = settings.timeouts.response
+        self._max_idle = settings.pool.max_idle
         self.max_head_bytes = settings.max_response_header
         self.idle: list[Http1Connection] = []
         self.busy: set[Http1Connection] = set()
@@ -162,7 +164,7 @@ class ConnectionPool:
                 self._pass_on(None)
         elif self._waiters:
             self._pass_on(connection)
-        elif len(self.idle) < self._limits.max_idle:
+        elif len(self.idle) < self._max_idle:
             connection.idle_since = self.ticker.now
             self.idle.append(connection)
         else:
