@@ -221,7 +221,7 @@ class Attempt:
 
 
 class _MadeWhenAsked:
-    """The id of an exchange that has none yet: the first look at it makes one. Then this is not in the way any more."""
+    """The id of an exchange that has none yet: the first look makes one, and then this is out of the way."""
 
     def __get__(self, exchange: Exchange, owner: object = None) -> str:
         exchange.id = made = new_id()
