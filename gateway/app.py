@@ -214,7 +214,7 @@ class App:
                 exchange.route = route = self._explainer.route(exchange, route)
             pipeline = route.pipeline
             is_plain = pipeline.is_synchronous
-            response, limit = None, len(pipeline.plugins)
+            response, limit = pipeline.unanswered
             if pipeline.on_request:
                 response, limit = pipeline.ask_now(exchange) if is_plain else await pipeline.ask(exchange)
             if response is None and route.act is not None:
@@ -329,9 +329,13 @@ def settle_framing(exchange: Exchange, response: Response) -> None:
     names = dict(headers.raw)
     if b"transfer-encoding" in names:
         headers.remove(b"transfer-encoding")
-    has_body = exchange.request.method != "HEAD" and response.status != 304
-    if has_body and b"content-length" in names and isinstance(response.body, bytes):
+    if b"content-length" in names and isinstance(response.body, bytes) and has_body(exchange, response):
         headers.remove(b"content-length")  # Granian counts a whole body itself
+
+
+def has_body(exchange: Exchange, response: Response) -> bool:
+    """Whether a length says how much follows: it does not for HEAD and 304, which only announce one."""
+    return exchange.request.method != "HEAD" and response.status != 304
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -78,6 +78,7 @@ class Pipeline:
         "on_upstream_response",
         "plugins",
         "steps",
+        "unanswered",
         "wrap_request_body",
         "wrap_response_body",
     )
@@ -87,6 +88,8 @@ class Pipeline:
         self.steps = steps
         """Every hook's steps, for `check` and `explain`."""
         self.plugins = tuple(plugins)
+        self.unanswered: tuple[Response | None, int] = (None, len(plugins))
+        """What `ask` gives when no plugin answers: nobody's answer, which every plugin gets to see."""
         self.is_synchronous = not any(step.is_async for hook in _ASKED_AND_RUN for step in steps[hook])
         """Whether no hook on an exchange's way has to be awaited: then its phases are plain calls."""
         self.on_request = steps["on_request"]
@@ -116,7 +119,7 @@ class Pipeline:
                 raise _failed(plugin, "on_request", error) from error
             if response is not None:
                 return _answer(exchange, plugin, response), position
-        return None, len(self.plugins)
+        return self.unanswered
 
     def ask_now(self, exchange: Exchange) -> tuple[Response | None, int]:
         """`ask` for a pipeline that is synchronous."""
@@ -131,7 +134,7 @@ class Pipeline:
             raise
         except Exception as error:
             raise _failed(plugin, "on_request", error) from error
-        return None, len(self.plugins)
+        return self.unanswered
 
     def select(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
         """Run `on_select`; the first endpoint wins."""

@@ -16,6 +16,7 @@ from gateway.errors import BodyBroken, BodyTimeout, BodyTooLarge, ClientDisconne
 from gateway.headers import Headers
 from gateway.light import as_task
 from gateway.model import METHODS_WITHOUT_BODY, Exchange, Request, Response
+from gateway.upstream.message import FRAMING
 
 if TYPE_CHECKING:
     from gateway.app import App
@@ -124,19 +125,12 @@ def read_request(scope: dict[str, Any]) -> Request:
     request.client_port = int(port or 0)
     request._host = None
     request.body = None
-    request.has_body = _has_body(method, headers, version)
+    request.has_body = version == "2" and method not in METHODS_WITHOUT_BODY
+    for name, value in headers:  # awaiting a body that does not exist costs a thread hop
+        if name in FRAMING:
+            request.has_body = value != b"0"
+            break
     return request
-
-
-def _has_body(method: str, headers: list[tuple[bytes, bytes]], version: str) -> bool:
-    """Whether a body follows; awaiting one that does not exist costs a thread hop."""
-    # hot: plain
-    for name, value in headers:
-        if name == b"content-length":
-            return value != b"0"
-        if name == b"transfer-encoding":
-            return True
-    return version == "2" and method not in METHODS_WITHOUT_BODY
 
 
 class HttpExchange(Exchange):
@@ -221,8 +215,10 @@ class HttpExchange(Exchange):
     def send_whole(self, response: Response) -> None:
         """Send a response whose body is there: one write, nothing to wait for."""
         # hot: plain
-        send, body = self.transport.send, response.body
-        send({"type": "http.response.start", "status": _status(response), "headers": response.headers.raw})
+        send, status, body = self.transport.send, response.status, response.body
+        if not 200 <= status <= 599:
+            status = _status(response)
+        send({"type": "http.response.start", "status": status, "headers": response.headers.raw})
         send({"type": "http.response.body", "body": body, "more_body": False})
         self.bytes_sent = len(body)  # type: ignore[arg-type]  # bytes, as the caller has seen
 

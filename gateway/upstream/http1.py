@@ -201,7 +201,8 @@ class Http1Connection(ResponseReader, asyncio.Protocol):
         """Bytes from the endpoint."""
         # hot: plain, large
         if self._is_busy and not self._head_bytes and self.take_whole(data):
-            self.head_came()
+            self._watch = None
+            self.deadline = 0.0
             self._wake()
             return
         if self._raw_left:
