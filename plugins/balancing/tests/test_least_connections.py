@@ -131,3 +131,9 @@ def test_a_further_attempt_compares_its_own_candidates(endpoints, exchange, retr
     others = tuple(one for one in candidates if one is not first)
     others[-1].in_flight = 1
     assert balancer.choose(retried, others) is others[-1]
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_a_further_attempt_that_comes_first_of_all_minds_weights(endpoints, retried, count):
+    candidates = busy(endpoints(*[1] * (count - 1), 4), *[2] * (count - 1), 3)
+    assert LeastConnections().choose(retried, candidates) is candidates[-1]

@@ -115,10 +115,8 @@ class ByKey:
     def _next_in_line(self, place: int, bound: LoadBound) -> Endpoint:
         """The first in line that is not full; some endpoint is not, and of a very long line the least loaded."""
         # hot: l7-balancer
-        for endpoint in islice(self._kept[0].table.walk(place), LOOKS):
-            if not bound.is_full(endpoint):
-                return endpoint
-        return min(self._endpoints, key=_load)
+        following = islice(self._kept[0].table.walk(place), 1, LOOKS)
+        return bound.first_with_room(following) or min(self._endpoints, key=_load)
 
     def _choose_again(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
         """The first in line of the given ones; a full one only if no other is left."""

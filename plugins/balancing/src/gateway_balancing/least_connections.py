@@ -42,7 +42,7 @@ class LeastConnections:
         self._endpoints: Sequence[Endpoint] = ()
         self._turns: Iterator[Endpoint] = iter(())
         self._looks = 0
-        self._units: list[float] = []
+        self._units: Sequence[float] = ()
         self._ring: list[tuple[Endpoint, float]] = []
         self._start = 0
         self._next: list[tuple[Endpoint, int]] = []
@@ -52,7 +52,7 @@ class LeastConnections:
         # hot: l7-balancer
         if endpoints is not self._endpoints:
             if exchange.attempts:
-                return self._compare(endpoints, _units(endpoints), 1)[0][0]
+                return self._least(endpoints, _units(endpoints))
             self._prepare(endpoints)
         following = self._next
         if self._looks and not (following and following[-1][1]):
@@ -65,8 +65,9 @@ class LeastConnections:
             endpoint, in_flight = following.pop()
             if endpoint.in_flight <= in_flight:
                 return endpoint
-        served = len(endpoints) // ENDPOINTS_AN_EXCHANGE if len(endpoints) >= MANY else 1
-        self._next = following = self._compare(endpoints, self._units, served)
+        if len(endpoints) < MANY:
+            return self._least(endpoints, self._units)
+        self._next = following = self._least_in_turn(endpoints, len(endpoints) // ENDPOINTS_AN_EXCHANGE)
         return following.pop()[0]
 
     def _prepare(self, endpoints: Sequence[Endpoint]) -> None:
@@ -74,7 +75,7 @@ class LeastConnections:
         is_even, is_few = len(set(units)) == 1, len(endpoints) <= FEW
         self._turns = cycle(endpoints if is_even else _weighted_turns(endpoints))
         self._looks = 0 if is_even and is_few else min(LOOKS, len(endpoints))
-        self._units = units
+        self._units = () if is_even else units
         self._ring = list(zip(endpoints, units, strict=True)) * 2 if is_few else []
         self._next = []
         self._start = 0
@@ -93,16 +94,28 @@ class LeastConnections:
         self._start = (endpoints.index(best) + 1) % len(endpoints)
         return best
 
-    def _compare(
-        self, endpoints: Sequence[Endpoint], units: Sequence[float], served: int
-    ) -> list[tuple[Endpoint, int]]:
+    def _least(self, endpoints: Sequence[Endpoint], units: Sequence[float]) -> Endpoint:
+        """The least loaded; of several the first behind the one before. Without units all are of one weight."""
+        # hot: l7-balancer
+        loads: list[float] = [endpoint.in_flight for endpoint in endpoints]
+        if units:
+            loads = list(map(mul, loads, units))
+        least = min(loads)
+        try:
+            place = loads.index(least, self._start)
+        except ValueError:
+            place = loads.index(least)
+        self._start = place + 1
+        return endpoints[place]
+
+    def _least_in_turn(self, endpoints: Sequence[Endpoint], served: int) -> list[tuple[Endpoint, int]]:
         """Who is next if nothing ends, each with what it has in flight then; the first to be served comes last."""
         start, count = self._start, len(endpoints)
         endpoints = (*endpoints[start:], *endpoints[:start])
-        units = (*units[start:], *units[:start])
+        units = (*self._units[start:], *self._units[:start]) or (1,) * count
         in_flight = [endpoint.in_flight for endpoint in endpoints]
         loads = list(map(mul, in_flight, units))
-        limit = min(loads) if served == 1 else sorted(loads)[served - 1]
+        limit = sorted(loads)[served - 1]
         # A heap of all who may be among them. Whoever is picked goes to its end, one round further.
         heap = sorted([(load, turn) for turn, load in enumerate(loads) if load < limit])
         turn = -1

@@ -61,14 +61,14 @@ class LeastTime:
             self._prepare(endpoints)
         first, second = self._pairs.take()
         one, other = endpoints[first], endpoints[second]
-        first_cost, second_cost = self._cost(one, self._listed[first]), self._cost(other, self._listed[second])
-        return other if second_cost < first_cost else one
+        now, cost = self._clock(), self._cost
+        return other if cost(other, self._listed[second], now) < cost(one, self._listed[first], now) else one
 
     def _choose_again(self, endpoints: Sequence[Endpoint]) -> Endpoint:
         one, other = draw_elsewhere(endpoints, self._draw), draw_elsewhere(endpoints, self._draw)
-        times, unknown = self._times, ResponseTime()
-        first_cost = self._cost(one, times.get(one, unknown))
-        return other if self._cost(other, times.get(other, unknown)) < first_cost else one
+        times, unknown, now = self._times, ResponseTime(), self._clock()
+        cost = self._cost(one, times.get(one, unknown), now)
+        return other if self._cost(other, times.get(other, unknown), now) < cost else one
 
     def _prepare(self, endpoints: Sequence[Endpoint]) -> None:
         self._pairs = Pairs(endpoints, self._draw)
@@ -76,7 +76,7 @@ class LeastTime:
         self._listed = list(self._times.values())
         self._endpoints = endpoints
 
-    def _cost(self, endpoint: Endpoint, known: ResponseTime) -> float:
+    def _cost(self, endpoint: Endpoint, known: ResponseTime, now: float) -> float:
         """What one more exchange costs there: time times load, for its weight.
 
         Time runs in favour of an idle endpoint, which is how one that was slow is tried again. It does not in
@@ -85,9 +85,7 @@ class LeastTime:
         # hot: l7-balancer
         if endpoint.in_flight:
             return (known.seconds or self._penalty) * (endpoint.in_flight + 1) / endpoint.weight
-        if not known.seconds:
-            return 0.0
-        return known.seconds * exp((known.learnt_at - self._clock()) / self._decay) / endpoint.weight
+        return known.seconds * exp((known.learnt_at - now) / self._decay) / endpoint.weight
 
     def ended(self, attempt: Attempt) -> None:
         """Learn from an attempt: the time to the head of its response, and whether it failed."""

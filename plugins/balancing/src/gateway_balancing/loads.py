@@ -5,7 +5,7 @@ Owns the bound. Who is asked instead is the affair of the balancer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Annotated
 
@@ -55,7 +55,11 @@ class LoadBound:
             self._allowed = self._factor * (sum([endpoint.in_flight for endpoint in self._endpoints]) + 1)
         return endpoint.in_flight * self._weights >= self._allowed * endpoint.weight
 
-    def is_full(self, endpoint: Endpoint) -> bool:
-        """The same for another endpoint and the same exchange."""
+    def first_with_room(self, line: Iterable[Endpoint]) -> Endpoint | None:
+        """The first of others that may have the same exchange."""
         # hot: l7-balancer
-        return endpoint.in_flight * self._weights >= self._allowed * endpoint.weight
+        weights, allowed = self._weights, self._allowed
+        for endpoint in line:
+            if endpoint.in_flight * weights < allowed * endpoint.weight:
+                return endpoint
+        return None

@@ -62,9 +62,11 @@ class Places:
 
     def walk(self, place: int) -> Iterator[Endpoint]:
         """The owner, then those of the places behind."""
-        start = place * self._size >> PLACE_BITS
-        for number in range(start, start + self._size):
-            yield self._owners[number % self._size]
+        owners, start = self._owners, place * self._size >> PLACE_BITS
+        for number in range(start, self._size):
+            yield owners[number]
+        for number in range(start):
+            yield owners[number]
 
 
 class _Taker:

@@ -79,8 +79,10 @@ class Ring:
         """The owner, then those of the points behind."""
         points, owners = self._points, self._owners
         start = bisect(points, place >> TO_POINT)
-        for number in range(start, start + len(points)):
-            yield owners[points[number % len(points)]]
+        for number in range(start, len(points)):
+            yield owners[points[number]]
+        for number in range(start):
+            yield owners[points[number]]
 
 
 def _points(name: str, count: int) -> list[int]:
