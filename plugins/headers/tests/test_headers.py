@@ -7,6 +7,7 @@ from gateway_headers import ChangeHeaders
 from pydantic import ValidationError
 
 from gateway import Exchange, Request, Response
+from gateway.pipeline import Pipeline
 from gateway.testing import GatewayDied, reply
 
 
@@ -42,8 +43,15 @@ def test_a_value_that_comes_out_empty_leaves_its_header_out():
     ]
 
 
-def test_no_changes_change_nothing():
-    assert changed([("a", "1")]) == [(b"a", b"1")]
+def test_a_way_without_changes_costs_nothing():
+    changes = {"remove": ["a"]}
+    for config, hooks in (
+        ({}, []),
+        ({"request": changes}, ["on_request"]),
+        ({"response": changes}, ["on_response"]),
+    ):
+        plugin = ChangeHeaders(ChangeHeaders.Config.model_validate(config))
+        assert [hook for hook, steps in Pipeline([("headers", plugin)]).steps.items() if steps] == hooks
 
 
 def test_the_request_is_changed_before_it_goes_on():

@@ -43,7 +43,8 @@ class RequestId:
     def __init__(self, config: Config) -> None:
         self._header = config.header.encode()
         self._accept = config.accept
-        self._respond = config.respond
+        if not config.respond:
+            self.on_response = None  # type: ignore[assignment,method-assign]  # takes the hook away
 
     @hookimpl
     def on_request(self, exchange: Exchange) -> None:
@@ -65,8 +66,6 @@ class RequestId:
     def on_response(self, exchange: Exchange, response: Response) -> None:
         """Tell the client the id, over what the endpoint may have said."""
         # hot: l7-balancer
-        if not self._respond:
-            return
         header, value = self._header, exchange.id
         for name, _ in response.headers.raw:
             if name == header:
