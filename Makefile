@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
-demo: $(READY) ## Start three small origins and a gateway in front of them, and watch
+demo: $(READY) ## Take a tour of two minutes: a gateway, small origins, and what becomes of requests
 	@$(BIN)/gateway demo $(ARGS)
 
 test: $(READY) ## Run the whole test suite
