@@ -12,6 +12,8 @@ PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml pr
 TYPED    := gateway perf $(wildcard plugins/*/src profiles/*/src)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Containers often forbid bytecode files; without them each of the many processes of the tests compiles us anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench bench-micro clean

@@ -143,6 +143,7 @@ class PluginLoader:
         self._base = base
         self._classes: dict[str, type] = {}
         self._modules: dict[Path, ModuleType] = {}
+        self._announced: dict[str, list[EntryPoint]] | None = None
         self._instances: dict[tuple[str, bytes], object] = {}
 
     def instances(self, uses: Iterable[PluginUse]) -> list[tuple[str, object]]:
@@ -160,8 +161,18 @@ class PluginLoader:
 
     def _class(self, use: PluginUse) -> type:
         if use.use not in self._classes:
-            self._classes[use.use] = find_plugin(use, self._base, self._modules)
+            self._classes[use.use] = self._find(use)
         return self._classes[use.use]
+
+    def _find(self, use: PluginUse) -> type:
+        if is_local(use.use):
+            cls, place = _from_file(use, self._base, self._modules)
+        else:
+            if self._announced is None:  # asked once: it looks through every installed package
+                self._announced = announced_plugins()
+            cls, place = _from_package(use, self._announced)
+        check_plugin(cls, f"{use.where}: {place}")
+        return cls
 
 
 def plugin_name(use: str) -> str:
@@ -174,40 +185,40 @@ def is_local(use: str) -> bool:
     return ".py:" in use
 
 
+def announced_plugins() -> dict[str, list[EntryPoint]]:
+    """Every plugin that installed packages announce, by name; several entries if packages claim the same name."""
+    announced: dict[str, list[EntryPoint]] = {}
+    for entry in sorted(entry_points(group=PLUGINS), key=lambda entry: entry.name):
+        announced.setdefault(entry.name, []).append(entry)
+    return announced
+
+
 def installed_plugins() -> dict[str, EntryPoint]:
     """Every plugin that an installed package announces."""
-    return {entry.name: entry for entry in sorted(entry_points(group=PLUGINS), key=lambda entry: entry.name)}
+    return {name: entries[0] for name, entries in announced_plugins().items()}
 
 
-def find_plugin(use: PluginUse, base: str, modules: dict[Path, ModuleType] | None = None) -> type:
-    """The class behind a plugin's name, checked. Raises ConfigurationError.
-
-    `modules` are the local files that were run already: the plugins of one file share its names.
-    """
-    if is_local(use.use):
-        cls, place = _from_file(use, base, {} if modules is None else modules)
-    else:
-        known = installed_plugins()
-        if use.use not in known:
-            raise ConfigurationError(f"{use.where}: plugin {use.use!r} is not installed{nearest(use.use, known)}")
-        _check_claims(use)
-        place = f"plugin {use.use!r} ({known[use.use].value})"
-        try:
-            cls = known[use.use].load()
-        except Exception as error:
-            raise ConfigurationError(f"{use.where}: {place} cannot be imported: {_said(error)}") from error
+def find_plugin(use: PluginUse) -> type:
+    """The class behind an installed plugin's name, checked. Raises ConfigurationError."""
+    cls, place = _from_package(use, announced_plugins())
     check_plugin(cls, f"{use.where}: {place}")
     return cls
 
 
-def _check_claims(use: PluginUse) -> None:
-    """Raise ConfigurationError if two packages announce one name: which one runs must not be left to chance."""
-    claims = {entry.value for entry in entry_points(group=PLUGINS, name=use.use)}
-    if len(claims) > 1:
+def _from_package(use: PluginUse, announced: dict[str, list[EntryPoint]]) -> tuple[type, str]:
+    if use.use not in announced:
+        raise ConfigurationError(f"{use.where}: plugin {use.use!r} is not installed{nearest(use.use, announced)}")
+    claims = sorted({entry.value for entry in announced[use.use]})
+    if len(claims) > 1:  # which one runs must not be left to chance
         raise ConfigurationError(
-            f"{use.where}: plugin {use.use!r} is announced by two packages ({', '.join(sorted(claims))})"
+            f"{use.where}: plugin {use.use!r} is announced by two packages ({', '.join(claims)})"
             f"; uninstall one of them"
         )
+    place = f"plugin {use.use!r} ({claims[0]})"
+    try:
+        return announced[use.use][0].load(), place
+    except Exception as error:
+        raise ConfigurationError(f"{use.where}: {place} cannot be imported: {_said(error)}") from error
 
 
 def _from_file(use: PluginUse, base: str, modules: dict[Path, ModuleType]) -> tuple[type, str]:

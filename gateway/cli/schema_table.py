@@ -14,6 +14,7 @@ import orjson
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from gateway.config.describing import describe
 from gateway.config.types import Duration, Secret, Size
 
 _HEAD = ("Key", "Type", "Default", "Meaning")
@@ -24,6 +25,7 @@ _SIZES = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 def config_table(model: type[BaseModel]) -> str:
     """The table of a model's fields; those of a model within it stand under their dotted keys."""
+    describe(model)
     rows = [_HEAD, ("---",) * len(_HEAD), *_rows(model, "")]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
 

@@ -84,7 +84,7 @@ def plugins(as_schema: bool) -> None:
 
 def _load(name: str, entry: EntryPoint) -> type | str:
     try:
-        return find_plugin(PluginUse(use=name, where="installed"), "")
+        return find_plugin(PluginUse(use=name, where="installed"))
     except ConfigurationError as error:
         return str(error)
 

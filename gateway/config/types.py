@@ -27,6 +27,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from gateway.config.describing import describe
+
 _DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)", re.ASCII).fullmatch
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d{1,24}(?:\.\d{1,9})?)\s*(B|kB|KiB|MB|MiB|GB|GiB)", re.ASCII).fullmatch
@@ -143,7 +145,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
 class Model(BaseModel):
     """The base of every configuration model: frozen, no unknown keys, with a hint at the nearest known one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """pydantic's, with the docstrings below attributes as their descriptions."""
+        describe(cls)
+        return super().model_json_schema(*arguments, **options)
 
     @model_validator(mode="before")
     @classmethod

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from gateway import ConfigurationError, PluginConfig
+from gateway.config.describing import describe
 from gateway.hooks import API_VERSION, HOOK_NAMES
 from gateway.registry import check_plugin
 
@@ -34,6 +35,7 @@ def test_it_has_hooks_and_each_of_them_is_documented(plugin_class):
 
 def test_its_configuration_is_documented_field_by_field(plugin_class, configs):
     for place, model in configs(plugin_class):
+        describe(model)
         for inner in [model, *models_in(model)]:
             assert issubclass(inner, PluginConfig), place
             assert inner.__doc__, place

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from gateway import App, ConfigurationError, Duration, EndpointSettings, PluginConfig, Registry, hookimpl
-from gateway_discovery.dns import AddressLookup, ServiceLookup, make_resolver
 from gateway_discovery.file import FileLookup
 from gateway_discovery.lookup import Lookup, Watch
 from gateway_discovery.table import Table
+
+if TYPE_CHECKING:
+    from dns.asyncresolver import Resolver
 
 __all__ = ["Discovery", "Table"]
 
@@ -45,7 +47,7 @@ class Discovery:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._resolver = make_resolver(config.resolvers, config.timeout)
+        self._resolver = self._make_resolver() if config.resolvers else None  # what is no address is said at once
         self._watches: list[Watch] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -98,6 +100,15 @@ class Discovery:
     def _lookup(self, table: Table) -> Lookup:
         if table.file is not None:
             return FileLookup(table.file, table.interval)
+        from gateway_discovery.dns import AddressLookup, ServiceLookup
+
+        resolver = self._resolver = self._resolver or self._make_resolver()
         if table.srv:
-            return ServiceLookup(self._resolver, table.srv, table.scheme)
-        return AddressLookup(self._resolver, table.dns, table.scheme)
+            return ServiceLookup(resolver, table.srv, table.scheme)
+        return AddressLookup(resolver, table.dns, table.scheme)
+
+    def _make_resolver(self) -> Resolver:
+        # Imported when somebody looks a name up: it takes longer than all the rest of the plugin.
+        from gateway_discovery.dns import make_resolver
+
+        return make_resolver(self._config.resolvers, self._config.timeout)

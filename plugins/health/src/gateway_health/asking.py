@@ -15,7 +15,6 @@ import ssl
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from gateway_health.grpc_check import GrpcCheck
 from gateway_health.http_check import HttpCheck
 from gateway_health.settings import Settings
 from gateway_health.target import Target
@@ -34,6 +33,8 @@ def make_check(settings: Settings, host: str) -> Check:
         case "http":
             return HttpCheck(settings, settings.host or host)
         case "grpc":
+            from gateway_health.grpc_check import GrpcCheck  # with it comes all of HTTP/2
+
             return GrpcCheck(settings.service, settings.timeout)
         case _:
             return connect_check
