@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from gateway.testing import GatewayDied, Held, reply, wait_until
+from gateway.testing import Held, reply, run_command, site_text, wait_until
 
-IN_TURN = ["round-robin", "weighted-round-robin", "least-connections"]
 AT_RANDOM = ["random", "two-choices", "least-time"]
 BY_KEY = ["ring-hash", "maglev", "rendezvous"]
+IN_TURN = ["round-robin", "weighted-round-robin", "least-connections"]
 EVERY_ONE = [*IN_TURN, *AT_RANDOM, *BY_KEY, "source-hash"]
 USERS = [f"user{number}" for number in range(24)]
 
@@ -22,11 +22,11 @@ def choice(name: str, **settings: object) -> dict[str, object]:
 
 @pytest.fixture
 def site(gateway):
-    """`site("ring-hash", endpoints, workers=2, replicas=10)`: a gateway with this balancer."""
+    """`site("ring-hash", endpoints, replicas=10)`: a gateway with this balancer."""
 
-    def start(name, endpoints, *, workers=1, **settings):
+    def start(name, endpoints, **settings):
         upstream = {"balancer": choice(name, **settings), "endpoints": endpoints}
-        return gateway(plugins=["balancing"], workers=workers, upstreams={"app": upstream})
+        return gateway(plugins=["balancing"], workers=1, upstreams={"app": upstream})
 
     return start
 
@@ -37,38 +37,66 @@ def named(origin):
     return lambda count: [origin(reply(b"%d" % number)) for number in range(count)]
 
 
-@pytest.mark.parametrize("name", IN_TURN)
-def test_each_endpoint_gets_its_turn(site, named, name):
-    gateway = site(name, named(2))
-    assert Counter(gateway.get().body for _ in range(40)) == {b"0": 20, b"1": 20}
+@pytest.fixture(scope="module")
+def served_by_all(module_gateway, module_origin):
+    """A gateway with an upstream for each balancer: `/NAME/…` is balanced so.
+
+    Of its four endpoints the first has three times the weight of the others. Under `/gone/NAME/…` an endpoint
+    refuses, and two are there.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        gone = f"http://127.0.0.1:{server.getsockname()[1]}"
+    first, *others = [module_origin(reply(b"%d" % number)).url for number in range(4)]
+    upstreams, routes = {}, []
+    for name in EVERY_ONE:
+        upstreams[name] = {"balancer": choice(name), "endpoints": [{"url": first, "weight": 3}, *others]}
+        upstreams[f"gone-{name}"] = {"balancer": choice(name), "endpoints": [gone, *others[:2]]}
+        routes.append({"match": {"path": f"/{name}/"}, "upstream": name})
+        routes.append({"match": {"path": f"/gone/{name}/"}, "upstream": f"gone-{name}"})
+
+    def start(workers: int):
+        return module_gateway(plugins=["balancing"], workers=workers, upstreams=upstreams, routes=routes)
+
+    return start
 
 
-@pytest.mark.parametrize("name", AT_RANDOM)
-def test_each_endpoint_gets_some(site, named, name):
-    gateway = site(name, named(2))
-    assert {gateway.get().body for _ in range(60)} == {b"0", b"1"}
+@pytest.fixture(scope="module")
+def one_worker(served_by_all):
+    return served_by_all(1)
+
+
+@pytest.fixture(scope="module")
+def two_workers(served_by_all):
+    return served_by_all(2)
 
 
 @pytest.mark.parametrize("name", ["weighted-round-robin", "least-connections"])
-def test_weights_hold(site, named, name):
-    one, two = named(2)
-    gateway = site(name, [{"url": one.url, "weight": 3}, two.url])
-    assert Counter(gateway.get().body for _ in range(40)) == {b"0": 30, b"1": 10}
+def test_each_endpoint_gets_its_turn_by_weight(one_worker, name):
+    counts = Counter(one_worker.get(f"/{name}/").body for _ in range(36))
+    assert counts == {b"0": 18, b"1": 6, b"2": 6, b"3": 6}
+
+
+def test_without_weights_each_endpoint_gets_its_turn(one_worker):
+    counts = Counter(one_worker.get("/round-robin/").body for _ in range(36))
+    assert counts == {b"0": 9, b"1": 9, b"2": 9, b"3": 9}
+
+
+@pytest.mark.parametrize("name", AT_RANDOM)
+def test_each_endpoint_gets_some(one_worker, name):
+    assert {one_worker.get(f"/{name}/").body for _ in range(90)} == {b"0", b"1", b"2", b"3"}
 
 
 @pytest.mark.parametrize("name", EVERY_ONE)
-def test_no_request_is_lost_when_an_endpoint_refuses(site, origin, name):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        gone = f"http://127.0.0.1:{server.getsockname()[1]}"
-    gateway = site(name, [gone, origin(), origin()])
-    assert {gateway.get(headers={"x-user": user}).status for user in USERS} == {200}
+def test_no_request_is_lost_when_an_endpoint_refuses(one_worker, name):
+    assert {one_worker.get(f"/gone/{name}/", headers={"x-user": user}).status for user in USERS} == {200}
 
 
 @pytest.mark.parametrize("name", BY_KEY)
-def test_the_same_key_comes_to_the_same_endpoint_whichever_worker_has_it(site, named, name):
+def test_the_same_key_comes_to_the_same_endpoint_whichever_worker_has_it(two_workers, name):
     """Every request is a new connection, so both workers get some."""
-    gateway = site(name, named(4), workers=2)
-    homes = {user: {gateway.get(headers={"x-user": user}).body for _ in range(6)} for user in USERS}
+    homes = {
+        user: {two_workers.get(f"/{name}/", headers={"x-user": user}).body for _ in range(6)} for user in USERS
+    }
     assert all(len(home) == 1 for home in homes.values())
     assert len(set.union(*homes.values())) > 2
 
@@ -108,12 +136,10 @@ def test_requests_without_the_key_are_spread_as_configured(site, named):
     assert Counter(gateway.get().body for _ in range(12)) == {b"0": 4, b"1": 4, b"2": 4}
 
 
-def test_the_same_client_comes_to_the_same_endpoint(site, named):
-    gateway = site("source-hash", named(4), workers=2)
-
+def test_the_same_client_comes_to_the_same_endpoint(two_workers):
     def ask(source: str) -> bytes:
-        with gateway.connect(source=source) as client:
-            return client.request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").body
+        with two_workers.connect(source=source) as client:
+            return client.request(b"GET /source-hash/ HTTP/1.1\r\nHost: a\r\n\r\n").body
 
     homes = [{ask(f"127.0.0.{number}") for _ in range(4)} for number in range(2, 26)]
     assert all(len(home) == 1 for home in homes)
@@ -179,6 +205,9 @@ def test_settings_are_those_of_the_balancer(site, origin):
         ("two-choices", {"key": "path"}, "has no settings"),
     ],
 )
-def test_a_mistake_is_refused_with_a_hint(site, origin, name, settings, said):
-    with pytest.raises(GatewayDied, match=said):
-        site(name, [origin()], **settings)
+def test_a_mistake_is_refused_with_a_hint(tmp_path, name, settings, said):
+    upstream = {"balancer": choice(name, **settings), "endpoints": ["http://127.0.0.1:1"]}
+    (tmp_path / "site.toml").write_text(site_text(plugins=["balancing"], upstreams={"app": upstream}))
+    done = run_command("check", "site.toml", directory=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
