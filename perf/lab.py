@@ -155,6 +155,16 @@ def free_port() -> int:
 
 def mismatch(url: str, check: Check) -> str:
     """What is wrong with the answer to one request; empty when it is as the check says."""
+    response, body = get(url, check.path, check.headers)
+    if response.status != check.status:
+        return f"status {response.status} where {check.status} was expected"
+    if check.body_bytes is not None and len(body) != check.body_bytes:
+        return f"{len(body)} bytes where {check.body_bytes} were expected"
+    return ""
+
+
+def get(url: str, path: str, headers: Sequence[str]) -> tuple[http.client.HTTPResponse, bytes]:
+    """The answer to one request over a connection of its own."""
     parts = urlsplit(url)
     address = parts.hostname or "", parts.port
     if parts.scheme == "https":
@@ -164,16 +174,11 @@ def mismatch(url: str, check: Check) -> str:
     else:
         client = http.client.HTTPConnection(*address, timeout=5)
     try:
-        client.request("GET", check.path, headers=dict(line.split(": ", 1) for line in check.headers))
+        client.request("GET", path, headers=dict(line.split(": ", 1) for line in headers))
         response = client.getresponse()
-        body = response.read()
+        return response, response.read()
     finally:
         client.close()
-    if response.status != check.status:
-        return f"status {response.status} where {check.status} was expected"
-    if check.body_bytes is not None and len(body) != check.body_bytes:
-        return f"{len(body)} bytes where {check.body_bytes} were expected"
-    return ""
 
 
 def nginx_argv(lab: Lab, conf: Path) -> list[str | Path]:

@@ -1,4 +1,18 @@
--- Ends a wrk run with one line of JSON. It defines nothing that runs once a request.
+-- Ends a wrk run with one line of JSON. With arguments, which are cookies, it sends one request after the other with
+-- the next of them; without, it defines nothing that runs once a request.
+init = function(cookies)
+  if #cookies == 0 then return end
+  local requests, last = {}, 0
+  for number, cookie in ipairs(cookies) do
+    wrk.headers["Cookie"] = cookie
+    requests[number] = wrk.format()
+  end
+  request = function()
+    last = last % #requests + 1
+    return requests[last]
+  end
+end
+
 done = function(summary, latency)
   local e = summary.errors
   io.write(string.format(

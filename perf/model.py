@@ -45,6 +45,10 @@ class Load:
 
     path: str = "/"
     headers: tuple[str, ...] = ()
+    sessions: int = 0
+    """So many clients come, are given cookies before anything is measured, and send them in turn."""
+    cookies: tuple[str, ...] = ()
+    """What they were given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from perf.lab import Lab, Server
-from perf.load import drive
-from perf.model import Contender, Plan, Sample, Scenario, Unavailable
+from perf.load import drive, with_sessions
+from perf.model import Contender, Load, Plan, Sample, Scenario, Unavailable
 
 Report = Callable[[str], None]
 """Told what happens next; called once before every step of `steps`."""
@@ -49,11 +49,11 @@ def run(scenario: Scenario, plan: Plan, report: Report) -> list[Measured]:
     plan = fitting(scenario, plan)
     everyone = [Measured(contender) for contender in scenario.contenders]
     with Lab(plan) as lab:
-        servers: dict[str, Server] = {}
+        prepared: dict[str, tuple[Server, Load]] = {}
         for measured in everyone:
             report(f"{scenario.name}: {measured.contender.label} warms up")
             try:
-                servers[measured.contender.label] = _prepare(measured.contender, scenario, lab)
+                prepared[measured.contender.label] = _prepare(measured.contender, scenario, lab)
             except Unavailable as reason:
                 measured.skip(reason)
         for number in range(plan.rounds):
@@ -62,20 +62,21 @@ def run(scenario: Scenario, plan: Plan, report: Report) -> list[Measured]:
                 if measured.skipped:
                     continue
                 try:
-                    server = servers[measured.contender.label]
-                    measured.samples.append(drive(server, scenario.load, plan, plan.seconds))
+                    server, load = prepared[measured.contender.label]
+                    measured.samples.append(drive(server, load, plan, plan.seconds))
                 except Unavailable as reason:
                     measured.skip(reason)
     return everyone
 
 
-def _prepare(contender: Contender, scenario: Scenario, lab: Lab) -> Server:
-    """Start it, see that it does what the scenario is about, and warm it up."""
+def _prepare(contender: Contender, scenario: Scenario, lab: Lab) -> tuple[Server, Load]:
+    """Start it, see that it does what the scenario is about, and warm it up. With it comes the load it will get."""
     server = contender.launch(lab)
     for check in scenario.checks:
         lab.wait(server.url, contender.label, check)
-    drive(server, scenario.load, lab.plan, lab.plan.warmup_seconds)
-    return server
+    load = with_sessions(server, scenario.load)
+    drive(server, load, lab.plan, lab.plan.warmup_seconds)
+    return server, load
 
 
 def _order(everyone: list[Measured], number: int) -> Iterable[Measured]:

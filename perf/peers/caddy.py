@@ -14,7 +14,10 @@ LOG = "log {{\n\t\toutput file {path} {{\n\t\t\troll_disabled\n\t\t}}\n\t}}"
 REQUEST_ID = "request_header X-Request-ID {http.request.uuid}\n\theader X-Request-ID {http.request.uuid}"
 
 
-def caddy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
+CHECKS = "health_uri /\n\t\thealth_interval 1s"
+
+
+def caddy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = False) -> Contender:
     """One core; it keeps as many upstream connections as there are clients."""
 
     def launch(lab: Lab) -> Server:
@@ -24,7 +27,8 @@ def caddy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
             PORT=port,
             LOG=LOG.format(path=lab.dir / "caddy.access") if balancer else "",
             REQUEST_ID=REQUEST_ID if balancer else "",
-            BALANCE="least_conn" if balancer else "round_robin",
+            BALANCE="cookie lb a-secret" if sessions else "least_conn" if balancer else "round_robin",
+            CHECKS=CHECKS if sessions else "",
             RETRIES="lb_retries 2" if balancer else "",
             ENDPOINTS=" ".join(lab.origins[:endpoints]),
         )

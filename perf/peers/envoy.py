@@ -34,7 +34,30 @@ FIELDS = {
 """Those of the gateway's own line."""
 
 
-def envoy(*, endpoints: int = 1, balancer: bool = False, routes: Routes = ()) -> Contender:
+_TYPES = "type.googleapis.com/envoy.extensions"
+SESSIONS = {
+    "name": "envoy.filters.http.stateful_session",
+    "typed_config": {
+        "@type": f"{_TYPES}.filters.http.stateful_session.v3.StatefulSession",
+        "session_state": {
+            "name": "envoy.http.stateful_session.cookie",
+            "typed_config": {
+                "@type": f"{_TYPES}.http.stateful_session.cookie.v3.CookieBasedSessionState",
+                "cookie": {"name": "lb", "path": "/", "ttl": "28800s"},
+            },
+        },
+    },
+}
+CHECK = {
+    "interval": "1s",
+    "timeout": "2s",
+    "unhealthy_threshold": 3,
+    "healthy_threshold": 2,
+    "http_health_check": {"path": "/"},
+}
+
+
+def envoy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = False, routes: Routes = ()) -> Contender:
     """One worker thread, no admin port, no tracing; as a `balancer` it does what l7-balancer does."""
 
     def launch(lab: Lab) -> Server:
@@ -46,6 +69,8 @@ def envoy(*, endpoints: int = 1, balancer: bool = False, routes: Routes = ()) ->
             ACCESS_LOG=json.dumps([_access_log(str(lab.dir / "envoy.access"))] if balancer else []),
             REQUEST_ID=json.dumps(balancer),
             VIRTUAL_HOSTS=json.dumps(_virtual_hosts(routes or EVERYTHING, balancer)),
+            SESSIONS=f"{json.dumps(SESSIONS)}," if sessions else "",
+            HEALTH=_health(balancer, sessions),
             BALANCE="LEAST_REQUEST" if balancer else "ROUND_ROBIN",
         )
         argv: list[str | Path] = [
@@ -84,7 +109,14 @@ def _endpoint(place: str) -> dict[str, object]:
     return {"endpoint": {"address": address}}
 
 
+def _health(balancer: bool, sessions: bool) -> str:
+    """Settings of a cluster: endpoints that fail are ejected, and checked if there are sessions."""
+    ejects = '"outlier_detection": {}, ' if balancer else ""
+    checks = f'"health_checks": [{json.dumps(CHECK)}], ' if sessions else ""
+    return ejects + checks
+
+
 def _access_log(path: str) -> dict[str, object]:
-    kind = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
+    kind = f"{_TYPES}.access_loggers.file.v3.FileAccessLog"
     line = {"log_format": {"json_format": FIELDS}}
     return {"name": "envoy.access_loggers.file", "typed_config": {"@type": kind, "path": path, **line}}

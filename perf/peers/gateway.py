@@ -10,6 +10,8 @@ from perf import tools
 from perf.lab import HERE, Lab, Server, free_port
 from perf.model import SUBJECT, Contender, Routes, Unavailable
 
+SESSIONS = 'plugins.persistence = { method = "cookie", secret = "the benchmark\'s own secret" }'
+
 
 def gateway(
     label: str = SUBJECT,
@@ -19,6 +21,7 @@ def gateway(
     endpoints: int = 1,
     tls: bool = False,
     routes: Routes = (),
+    sessions: bool = False,
     repeats: int = 1,
     note: str = "",
 ) -> Contender:
@@ -35,11 +38,13 @@ def gateway(
             f"plugins = [{', '.join(plugins)}]" if plugins else "",
             "workers = 1",
             f'admin_socket = "{folder}/admin.sock"',
+            SESSIONS if sessions else "",
             "[[listeners]]",
             f'bind = "127.0.0.1:{port}"',
             _tls(lab) if tls else "",
             "[upstreams.app]",
             f"endpoints = {json.dumps([f'http://{address}' for address in lab.origins[:endpoints]])}",
+            'health = { path = "/", interval = "1s" }' if sessions else "",
             *(_route(host, path) for host, paths in routes for path in paths),
         ]
         site = folder / "site.toml"

@@ -18,18 +18,27 @@ REQUEST_ID = """unique-id-format %[uuid()]
     http-response set-header X-Request-ID %[unique-id]"""
 
 
-def haproxy(*, endpoints: int = 1, balancer: bool = False) -> Contender:
+SESSIONS = """cookie SRV insert indirect nocache
+    option httpchk GET /
+    default-server check inter 1s"""
+
+
+def haproxy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = False) -> Contender:
     """One thread, connections to the endpoints always reused; as a `balancer` it does what l7-balancer does."""
 
     def launch(lab: Lab) -> Server:
         port = free_port()
-        servers = [f"server app{n} {address}" for n, address in enumerate(lab.origins[:endpoints])]
+        servers = [
+            f"server app{n} {address}{f' cookie app{n}' if sessions else ''}"
+            for n, address in enumerate(lab.origins[:endpoints])
+        ]
         conf = lab.fill(
             "haproxy.cfg",
             PORT=port,
             BALANCE="leastconn" if balancer else "roundrobin",
             LOG=LOG if balancer else "",
             REQUEST_ID=REQUEST_ID if balancer else "",
+            SESSIONS=SESSIONS if sessions else "",
             SERVERS="\n    ".join(servers),
         )
         process = lab.run("haproxy", [tools.find("haproxy"), "-db", "-f", conf])

@@ -12,13 +12,16 @@ TLS = """ssl_certificate {cert};
         ssl_protocols TLSv1.2 TLSv1.3;
         ssl_session_cache shared:tls:10m;"""
 
+LEAST_CONN = "least_conn"
+BY_SESSION = "hash $cookie_sid"
+"""What nginx without subscription has instead of sessions: the client brings a cookie, and its hash decides."""
 
 REQUEST_ID = """proxy_set_header X-Request-ID $request_id;
         add_header X-Request-ID $request_id always;"""
 
 
-def nginx(*, endpoints: int = 1, tls: bool = False, balancer: bool = False, routes: Routes = ()) -> Contender:
-    """A plain reverse proxy; as a `balancer` it does what the profile l7-balancer does."""
+def nginx(*, endpoints: int = 1, tls: bool = False, balancer: str = "", routes: Routes = ()) -> Contender:
+    """A plain reverse proxy; with the directive of a `balancer` it does what the profile l7-balancer does."""
 
     def launch(lab: Lab) -> Server:
         return _start(lab, endpoints=endpoints, tls=tls, balancer=balancer, routes=routes)
@@ -51,7 +54,7 @@ def _start(
     *,
     endpoints: int = 1,
     tls: bool = False,
-    balancer: bool = False,
+    balancer: str = "",
     routes: Routes = (),
     decider: int = 0,
 ) -> Server:
@@ -65,7 +68,7 @@ def _start(
         TLS=TLS.format(cert=cert, key=key) if tls else "",
         SERVERS=" ".join(f"server {address};" for address in lab.origins[:endpoints]),
         ACCESS_LOG=f"{lab.dir}/nginx-{port}.access json buffer=64k flush=1s" if balancer else "off",
-        BALANCER="least_conn;" if balancer else "",
+        BALANCER=f"{balancer};" if balancer else "",
         REQUEST_ID=REQUEST_ID if balancer else "",
         DECIDE="auth_request /_decide;" if decider else "",
         DECIDER=decider or 9,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from perf.model import Scenario
-from perf.scenarios import l7_balancer, large, plain, plugins, python_hook, scale, tls
+from perf.scenarios import l7_balancer, large, plain, plugins, python_hook, scale, sessions, tls
 
 SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "plain": plain.scenario,
     "l7-balancer": l7_balancer.scenario,
+    "sessions": sessions.scenario,
     "scale": scale.scenario,
     "python-hook": python_hook.scenario,
     "tls": tls.scenario,

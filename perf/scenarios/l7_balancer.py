@@ -8,7 +8,7 @@ from perf.peers.caddy import caddy
 from perf.peers.envoy import envoy
 from perf.peers.gateway import gateway
 from perf.peers.haproxy import haproxy
-from perf.peers.nginx import nginx
+from perf.peers.nginx import LEAST_CONN, nginx
 
 PROFILE = "l7-balancer"
 
@@ -19,7 +19,7 @@ def scenario() -> Scenario:
         summary="the shipped profile as it stands, two endpoints; peers log, number and retry as it does",
         contenders=(
             gateway(profile=PROFILE, endpoints=2),
-            nginx(endpoints=2, balancer=True),
+            nginx(endpoints=2, balancer=LEAST_CONN),
             haproxy(endpoints=2, balancer=True),
             envoy(endpoints=2, balancer=True),
             caddy(endpoints=2, balancer=True),
