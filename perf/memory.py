@@ -1,6 +1,6 @@
 """`python -m perf.memory`: what the gateway holds for idle connections, and whether it grows with its work.
 
-The shipped l7-balancer, one worker. Memory is the resident size of the whole process tree.
+The shipped l7-balancer, one worker. Memory is the resident size of the whole process tree, shared pages in parts.
 """
 
 from __future__ import annotations
@@ -95,14 +95,14 @@ def _idle(server: Server, count: int) -> Iterator[None]:
 
 
 def resident_bytes(server: Server) -> int:
-    """What the whole process tree has in memory; pages that are shared count once for each process."""
+    """What the whole process tree has in memory; a page that several processes share counts once."""
     return sum(_resident(pid) for process in server.processes for pid in processes.tree(process.pid))
 
 
 def _resident(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/status") as status:
-            lines = [line.split() for line in status if line.startswith("VmRSS:")]
+        with open(f"/proc/{pid}/smaps_rollup") as rollup:
+            lines = [line.split() for line in rollup if line.startswith("Pss:")]
     except OSError:
         return 0
     return int(lines[0][1]) * KIB if lines else 0

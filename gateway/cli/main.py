@@ -62,11 +62,7 @@ def run(target: str, listen: tuple[str, ...], upstream: tuple[str, ...], workers
         return load(target, listen=listen, upstream=upstream, workers=workers)
 
     set_up_logging("info")
-    asyncio.run(_run(read, target))
-
-
-async def _run(read: Any, target: str) -> None:
-    await Supervisor(read, target).run()
+    asyncio.run(Supervisor(read, target).run())
 
 
 @main.command()

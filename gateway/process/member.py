@@ -10,19 +10,15 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from gateway.errors import ConfigurationError
 from gateway.process.bus import Link
+from gateway.process.nursery import Nursery
 
 START_SECONDS = 60.0
-
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
-"""For glibc: keep the pieces of bodies on the heap. Given back to the system and taken anew for each piece,
-their page faults cost as much as everything else that is done to a large body (`large`)."""
 
 Relay = Callable[["Member", str, Any, str], None]
 
@@ -33,6 +29,7 @@ class Member:
     def __init__(
         self,
         index: int,
+        nursery: Nursery,
         source: dict[str, Any],
         bound: list[socket.socket],
         max_connections: int,
@@ -41,22 +38,20 @@ class Member:
     ) -> None:
         """`kept` are the messages that it has missed, by topic and key."""
         self.index = index
+        self.pid = 0
+        """Process id; 0 until it is born."""
+        self._nursery = nursery
         self._source = source
         self._bound = bound
         self._max_connections = max_connections
         self._relay = relay
         self._kept = kept
-        self._process: asyncio.subprocess.Process | None = None
+        self._ended: asyncio.Future[int] | None = None
         self._link: Link | None = None
         self._reply: asyncio.Future[Any] | None = None
         self._asking = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         self._born = time.monotonic()
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid if self._process else 0
 
     @property
     def age(self) -> float:
@@ -66,21 +61,14 @@ class Member:
     @property
     def is_running(self) -> bool:
         """Whether the process is there."""
-        return self._process is not None and self._process.returncode is None
+        return self._ended is not None and not self._ended.done()
 
     async def start(self) -> None:
         """Start the process and wait until it serves. Raises ConfigurationError with what it says."""
         ours, theirs = socket.socketpair()
-        fds = [bound.fileno() for bound in self._bound]
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gateway.process.worker",
-            str(theirs.fileno()),
-            pass_fds=[theirs.fileno(), *fds],
-            env=ALLOCATOR | os.environ,
-        )
-        theirs.close()
+        with theirs:
+            self.pid = await self._nursery.bear([theirs.fileno(), *(bound.fileno() for bound in self._bound)])
+        self._ended = _end_of(self.pid)
         self._link = await Link.open(ours)
         self._reading = asyncio.create_task(self._follow(self._link))
         for topic, messages in self._kept.items():
@@ -89,7 +77,6 @@ class Member:
         configuration = {
             "source": self._source,
             "worker": self.index,
-            "fds": fds,
             "max_connections": self._max_connections,
         }
         try:
@@ -150,8 +137,8 @@ class Member:
 
     async def wait(self) -> int:
         """Wait for its end; the exit status."""
-        assert self._process is not None
-        status = await self._process.wait()
+        assert self._ended is not None
+        status = await asyncio.shield(self._ended)
         if self._link is not None:
             self._link.close()
         return status
@@ -159,6 +146,21 @@ class Member:
     def kill(self) -> None:
         """End it at once, if it is still there."""
         if self.is_running:
-            # Not Process.kill: that looks for the exit status first, and takes it away from whoever waits for it.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+
+def _end_of(pid: int) -> asyncio.Future[int]:
+    """The exit status of a child, as soon as it has ended; negative for the signal that ended it."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int] = loop.create_future()
+    descriptor = os.pidfd_open(pid)
+
+    def reap() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        _, status = os.waitpid(pid, 0)
+        ended.set_result(os.waitstatus_to_exitcode(status))
+
+    loop.add_reader(descriptor, reap)
+    return ended

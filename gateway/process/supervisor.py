@@ -23,6 +23,7 @@ from gateway.errors import ConfigurationError
 from gateway.listeners.tls import check_certificate
 from gateway.process import admin, operations, sockets
 from gateway.process.member import Member
+from gateway.process.nursery import Nursery
 
 log = logging.getLogger("gateway.supervisor")
 
@@ -36,7 +37,10 @@ class Supervisor:
     """One running gateway."""
 
     def __init__(self, load: Callable[[], Source], target: str) -> None:
-        """`load` reads the configuration anew; `target` is what the operator called it."""
+        """`load` reads the configuration anew; `target` is what the operator called it.
+
+        To be made before there is an event loop: this forks. Raises ConfigurationError.
+        """
         self._load = load
         self._target = str(Path(target).resolve()) if target.endswith(".toml") else target
         self._source = load()
@@ -53,6 +57,7 @@ class Supervisor:
         self._is_impatient = asyncio.Event()
         self._limit = sockets.raise_descriptor_limit()
         self._started = time.monotonic()
+        self._nursery = Nursery()
 
     async def run(self) -> None:
         """Serve until a signal ends it. Raises ConfigurationError if it cannot start."""
@@ -68,6 +73,7 @@ class Supervisor:
             server.close()
             path.unlink(missing_ok=True)
             await self._drain_all()
+            self._nursery.close()
 
     # -- start -------------------------------------------------------------------------------------------------
 
@@ -94,7 +100,7 @@ class Supervisor:
         settings = self._settings
         bound = [self._sockets[key] for key, _ in sockets.named(settings.listeners)]
         most = sockets.connections_within(self._limit, len(bound))
-        return Member(index, asdict(self._source), bound, most, self._relay, self._kept)
+        return Member(index, self._nursery, asdict(self._source), bound, most, self._relay, self._kept)
 
     def _announce(self) -> None:
         settings = self._settings
@@ -202,7 +208,9 @@ class Supervisor:
         async with self._changing:
             try:
                 source = self._load()
-                return await self._roll(source, source.settings())
+                settings = source.settings()
+                await self._nursery.renew()
+                return await self._roll(source, settings)
             except ConfigurationError as error:
                 return {"error": str(error)}
 

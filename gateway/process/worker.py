@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import os
 import signal
 import socket
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import uvloop
 
@@ -31,6 +33,9 @@ log = logging.getLogger("gateway.worker")
 HANDOVER_SECONDS = 1.0
 """Between leaving new connections to others and closing idle ones: what was just accepted gets its answer."""
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""mallopt(3)."""
+
 GC_THRESHOLD = 50_000
 """Exchanges leave no cycles behind; the collector need not look often."""
 
@@ -38,8 +43,10 @@ GC_THRESHOLD = 50_000
 class Worker:
     """What runs in a worker process."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, bound: Sequence[int]) -> None:
+        """`bound` are the descriptors of the listening sockets, in the order of the listeners."""
         self._link = link
+        self._bound = bound
         self._bus = WorkerBus(link)
         self._index = 0
         self._app: App | None = None
@@ -106,7 +113,7 @@ class Worker:
     async def _configure(self, message: dict[str, Any]) -> None:
         self._index = message["worker"]
         self._app = app = await self._build(message["source"])
-        for settings, fd in zip(app.settings.listeners, message["fds"], strict=True):
+        for settings, fd in zip(app.settings.listeners, self._bound, strict=True):
             bound = socket.socket(fileno=fd)
             host = Host(app, settings.label)
             limited = settings.model_copy(
@@ -171,8 +178,8 @@ async def _retire(app: App) -> None:
     await app.shutdown()
 
 
-async def _main(fd: int) -> None:
-    worker = Worker(await Link.open(socket.socket(fileno=fd)))
+async def _main(bus: int, bound: Sequence[int]) -> None:
+    worker = Worker(await Link.open(socket.socket(fileno=bus)), bound)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, worker.stop)
     await worker.run()
@@ -189,16 +196,30 @@ def _prefer_throughput() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
-def main() -> None:
-    """Entry point of a worker process; its argument is the descriptor of its end of the bus."""
+def _keep_pieces_of_bodies() -> None:
+    """Have glibc keep them on the heap.
+
+    Given back to the system and taken anew for each piece, their page faults cost as much as everything else that
+    is done to a large body (`large`).
+    """
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(M_MMAP_THRESHOLD, 4 << 20)
+        set_option(M_TRIM_THRESHOLD, 64 << 20)
+
+
+def main(bus: int, *bound: int) -> NoReturn:
+    """What a worker process is born for (`nursery`): descriptors of its end of the bus and of listening sockets."""
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(ignored, signal.SIG_IGN)  # a terminal sends them to the whole group; the supervisor decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     set_up_logging("info")
     _prefer_throughput()
-    uvloop.run(_main(int(sys.argv[1])))
+    _keep_pieces_of_bodies()
+    try:
+        uvloop.run(_main(bus, bound))
+    except BaseException:
+        log.critical("the worker failed", exc_info=True)
+        os._exit(1)
     sys.stdout.flush()
     os._exit(0)  # Granian's threads may still hold connections that the deadline has cut
-
-
-if __name__ == "__main__":
-    main()

@@ -99,7 +99,7 @@ class GatewayProcess:
     @property
     def workers(self) -> list[int]:
         """Process ids of the workers, oldest first."""
-        return [pid for pid in tree.children_of(self.pid) if "resource_tracker" not in tree.command_of(pid)]
+        return [pid for pid in tree.children_of(self.pid) if tree.name_of(pid) == "gateway-worker"]
 
     @property
     def pids(self) -> list[int]:

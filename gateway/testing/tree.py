@@ -48,10 +48,10 @@ def is_alive(pid: int) -> bool:
     return _state_and_parent(pid)[0] not in "ZX"
 
 
-def command_of(pid: int) -> str:
-    """The command line, empty when the process is gone."""
+def name_of(pid: int) -> str:
+    """What `ps -o comm` shows, empty when the process is gone."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
     except OSError:
         return ""
 
