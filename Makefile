@@ -24,8 +24,10 @@ help: ## Show this list
 demo: $(READY) ## Take a tour of two minutes: a gateway, small origins, and what becomes of requests
 	@$(BIN)/gateway demo $(ARGS)
 
+# Two tests a core: they wait much, for processes and for deadlines.
+test: export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr 2 \* `nproc`)
 test: $(READY) ## Run the whole test suite
-	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
