@@ -13,6 +13,7 @@ import pytest
 from gateway_health.ejector import COMPLAINTS, EJECTIONS
 
 from gateway import App, EndpointState
+from gateway.app import MARKS
 from gateway.bus import Bus
 from gateway.config.loader import load
 from gateway.testing import site_text
@@ -94,6 +95,18 @@ async def test_when_nobody_ejects_any_more_nobody_is_out(start):
     old.is_retired = True
     new = await start(bus, {"passive": {"failures": 0, "error_rate": 0}})
     assert state(new) is EndpointState.UP
+
+
+async def test_when_nobody_checks_any_more_a_late_check_of_those_before_holds_nobody_down(start):
+    bus = Bus()
+    old = await start(bus, {"check": "tcp", "interval": "5ms", "fall": 1})
+    await until(lambda: state(old) is EndpointState.DOWN)
+    said: list[str] = []
+    bus.subscribe(MARKS, lambda mark: said.append(mark["state"]) if mark["endpoint"] == FIRST else None)
+    new = await start(bus, {"check": "none"})
+    await until(lambda: said[-2:] == ["up", "down"])  # by the new one, and by the old one that still checks
+    old.is_retired = True
+    await until(lambda: state(new) is EndpointState.UP)
 
 
 async def test_ejections_that_are_made_up_for_are_forgotten(start):

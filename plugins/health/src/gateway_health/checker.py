@@ -44,10 +44,7 @@ class Checker:
         if self._settings.kind != "none":
             for endpoint in self._upstream.endpoints:
                 self._target(endpoint)
-            self._following = asyncio.get_running_loop().create_task(self._follow())
-            return
-        for endpoint in self._upstream.endpoints:
-            self._take_back(endpoint, "it is not checked any more")
+        self._following = asyncio.get_running_loop().create_task(self._follow())
 
     async def stop(self) -> None:
         """End, and leave the marks to whoever comes next."""
@@ -58,10 +55,14 @@ class Checker:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self) -> None:
-        """Have a task for each endpoint that there is."""
+        """Have a task for each endpoint that there is, or hold none for down if none is checked."""
         seen: tuple[Endpoint, ...] = ()
         while self._app.once("health"):
-            if self._upstream.endpoints is not seen:
+            if self._settings.kind == "none":
+                # Not just once: the App before this one still checks until this one has taken its place.
+                for endpoint in self._upstream.endpoints:
+                    self._take_back(endpoint, "it is not checked any more")
+            elif self._upstream.endpoints is not seen:
                 seen = self._upstream.endpoints
                 self._adjust(seen)
             await asyncio.sleep(min(FOLLOW_SECONDS, self._settings.interval))
