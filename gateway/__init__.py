@@ -17,6 +17,7 @@ from gateway.errors import (
 )
 from gateway.headers import Headers
 from gateway.hooks import API_VERSION, hookimpl
+from gateway.metrics import Metrics
 from gateway.model import Attempt, Exchange, Request, Response, StateKey, new_id
 from gateway.registry import Registry
 
@@ -43,6 +44,7 @@ __all__ = [
     "FilePath",
     "GatewayError",
     "Headers",
+    "Metrics",
     "NoEndpoint",
     "PluginConfig",
     "PluginError",

@@ -10,6 +10,7 @@ import inspect
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 from gateway.admission import Bounds, TrustedProxies, check
@@ -21,6 +22,7 @@ from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
 from gateway.explaining import LiveExplainer
 from gateway.forward import SERVER, forward
+from gateway.metrics import Metrics
 from gateway.mirror import mirror_of
 from gateway.model import Exchange, Request, Response
 from gateway.pipeline import Pipeline, order_hooks, run, run_now, wrap
@@ -50,6 +52,10 @@ class App:
         """Whether another App is taking its place, here or in another process, or the gateway stops."""
         self.in_flight = 0
         """Exchanges that began on this App and have not ended."""
+        self.exchanges = 0
+        """Exchanges that began on this App."""
+        self.metrics = Metrics()
+        """What `gateway metrics` shows; plugins add theirs in `startup`."""
         loader = PluginLoader(source.base)
         loader.registry.add_balancer("first", First)
         self.plugins = loader.instances(self.settings.plugins)
@@ -83,6 +89,19 @@ class App:
         self._subscriptions: list[Callable[[], None]] = []
         for upstream in self.upstreams.values():
             upstream.on_change = self._endpoint_changed
+        self._register_metrics()
+
+    def _register_metrics(self) -> None:
+        add = self.metrics
+        add.counter("exchanges", "Requests that began since the configuration is in force", lambda: self.exchanges)
+        add.gauge("exchanges_in_flight", "Requests that have not ended", lambda: self.in_flight)
+        for upstream in self.upstreams.values():
+            add.gauge(
+                "upstream_in_flight",
+                "Exchanges under way at the endpoints of an upstream",
+                partial(getattr, upstream, "in_flight"),
+                upstream=upstream.name,
+            )
 
     def _balancer(self, name: str, file: str) -> Balancer:
         choice = self.settings.upstreams[name].balancer

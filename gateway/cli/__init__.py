@@ -1,4 +1,4 @@
-"""The command line: run, check, plugins, profiles, reload, restart, status, demo."""
+"""The command line: run, check, explain, plugins, profiles, commands to a running gateway, demo."""
 
 from gateway.cli.main import main
 

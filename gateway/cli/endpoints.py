@@ -1,4 +1,4 @@
-"""The commands about endpoints of a running gateway: list them, drain one, take one out, bring it back, weigh it.
+"""The commands about a running gateway's endpoints: list them, drain, take out, bring back, weigh; and its metrics.
 
 Owns their arguments and looks. What they do is `gateway.process.operations`' business.
 """
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from gateway.cli.asking import admin_option, ask_running, site_argument, site_option
 from gateway.cli.show import console
+from gateway.metrics import exposition
 
 COLOURS = {"up": "green", "draining": "yellow", "maintenance": "yellow", "down": "red"}
 
@@ -40,6 +41,14 @@ def _table(found: list[dict[str, Any]]) -> Table:
         coloured = f"[{COLOURS[state]}]{state}[/]"
         table.add_row(item["upstream"], item["endpoint"], coloured, *map(str, counts), why)
     return table
+
+
+@click.command()
+@site_argument
+@admin_option
+def metrics(target: str | None, path: Path | None) -> None:
+    """Print the numbers of a running gateway, all workers together, in the text format of Prometheus."""
+    click.echo(exposition(ask_running("metrics", target, path)["metrics"]), nl=False)
 
 
 _upstream = click.argument("upstream")
@@ -87,4 +96,4 @@ def _say(reply: dict[str, Any]) -> None:
     click.echo(reply["done"])
 
 
-COMMANDS = (endpoints, *STATE_COMMANDS, weight)
+COMMANDS = (endpoints, *STATE_COMMANDS, weight, metrics)

@@ -78,6 +78,7 @@ async def serve_http(host: Host, watcher: Any) -> None:
     if exchange.request.has_body:
         exchange.request.body = exchange
     app.in_flight += 1
+    app.exchanges += 1
     try:
         response = await app.respond(exchange)
         if host.is_draining and exchange.request.http_version != "2":

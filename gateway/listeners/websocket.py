@@ -45,6 +45,7 @@ async def serve_websocket(host: Host, watcher: Any) -> None:
     exchange = Exchange(app, read_request(watcher.scope), host.listener)
     exchange.is_tunnel = True
     app.in_flight += 1
+    app.exchanges += 1
     try:
         await transport.receive()  # "websocket.connect"
         response = await app.respond(exchange, open_tunnel)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.app import MARKS, WEIGHTS
 from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
+from gateway.metrics import Sample, added_up
 from gateway.upstream.endpoint import EndpointState
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ STATES = {
 }
 """Commands that set a state."""
 
-COMMANDS = frozenset(("endpoints", "explain", "weight", *STATES))
+COMMANDS = frozenset(("endpoints", "explain", "metrics", "weight", *STATES))
 MOST_WEIGHT = 65535
 
 
@@ -40,6 +41,10 @@ async def answer(
     if command == "explain":
         explained = await members[0].ask({"explain": arguments["request"]})
         return {"error": explained["error"]} if "error" in explained else {"explained": explained}
+    if command == "metrics":
+        answers = await asyncio.gather(*(member.ask("metrics") for member in members))
+        listed = merged(await asyncio.gather(*(member.ask("endpoints") for member in members)))
+        return {"metrics": added_up([*(answer or () for answer in answers), _states(listed)])}
     endpoints = merged(await asyncio.gather(*(member.ask("endpoints") for member in members)))
     if command == "endpoints":
         return {"endpoints": endpoints}
@@ -68,6 +73,21 @@ def merged(answers: Sequence[list[dict[str, Any]] | None]) -> list[dict[str, Any
             known["in_flight"] += item["in_flight"]
             known["connections"] += item["connections"]
     return list(found.values())
+
+
+def _states(endpoints: list[dict[str, Any]]) -> list[Sample]:
+    """What all workers agree upon: whether each endpoint is up."""
+    meaning = "Whether an endpoint may be picked: 1, or 0 while it drains, is down or in maintenance"
+    return [
+        {
+            "name": "gateway_endpoint_up",
+            "kind": "gauge",
+            "meaning": meaning,
+            "labels": {"upstream": item["upstream"], "endpoint": item["endpoint"]},
+            "value": int(item["state"] == EndpointState.UP.value),
+        }
+        for item in endpoints
+    ]
 
 
 def _found(endpoints: list[dict[str, Any]], upstream: str, endpoint: str) -> tuple[str, str]:

@@ -105,6 +105,8 @@ class Worker:
             return None
         if question == "endpoints":
             return self._app.describe_endpoints()
+        if question == "metrics":
+            return self._app.metrics.samples()
         try:
             return explain(self._app, *read_request(question["explain"]))
         except (KeyError, TypeError, ValueError) as error:

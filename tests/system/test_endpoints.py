@@ -107,3 +107,18 @@ def test_backups_are_asked_when_too_few_of_the_others_are_left(gateway, origin):
     assert answers(site) == {b"main"}
     operate(site, "maintenance", "app", name_of(main))
     wait_until(lambda: answers(site) == {b"backup"})
+
+
+def test_metrics_are_those_of_all_workers(gateway, origin):
+    apps = [origin(), origin()]
+    site = gateway(endpoints=apps, workers=2)
+    for _ in range(20):
+        assert site.get().status == 200
+    gone = apps[1].url.removeprefix("http://")
+    assert site.command("maintenance", "app", gone).returncode == 0
+    shown = site.command("metrics").stdout.splitlines()
+    assert "gateway_exchanges_total 20" in shown
+    assert "gateway_exchanges_in_flight 0" in shown
+    assert 'gateway_upstream_in_flight{upstream="app"} 0' in shown
+    assert f'gateway_endpoint_up{{upstream="app",endpoint="{gone}"}} 0' in shown
+    assert sum(line.startswith("gateway_endpoint_up{") and line.endswith(" 1") for line in shown) == 1

@@ -19,7 +19,7 @@ import pytest
 from gateway_persistence import Persistence
 from hypothesis import HealthCheck, settings
 
-from gateway import Attempt, Endpoint, EndpointState, Exchange, Headers, Request, Response, Upstream
+from gateway import Attempt, Endpoint, EndpointState, Exchange, Headers, Metrics, Request, Response, Upstream
 from gateway.bus import Bus
 from gateway.config.model import Upstream as UpstreamSettings
 from gateway.testing import Client, GatewayProcess, Origin, reply, require_program, wait_until
@@ -68,7 +68,11 @@ class Site:
         self.upstreams = {upstream.name: upstream for upstream in upstreams}
         self.bus = bus or Bus()
         self.app: Any = SimpleNamespace(
-            upstreams=self.upstreams, bus=self.bus, once=lambda name: worker == 0, is_trusted=lambda request: False
+            upstreams=self.upstreams,
+            bus=self.bus,
+            metrics=Metrics(),
+            once=lambda name: worker == 0,
+            is_trusted=lambda request: False,
         )
 
     def plugin(self, *arguments: Any, **options: Any) -> Any:

@@ -79,8 +79,12 @@ def test_a_store_that_comes_later_than_the_gateway_is_used_from_then_on(persiste
     site = persistent(method="header", name="x-session", store=store_at(running))
     clients = crowd(site, "X-Session: a")
     both_say(site, clients, "is away")
+    shown = site.command("metrics").stdout
+    assert f'gateway_persistence_store_away{{store="{use}"}} 2\n' in shown
+    assert f'gateway_persistence_store_failures_total{{store="{use}"}} ' in shown
     running.start()
     both_say(site, clients, "is back after")
+    assert f'gateway_persistence_store_away{{store="{use}"}} 0\n' in site.command("metrics").stdout
     (first,) = clients.ask("X-Session: me")
     assert {answer.body for answer in clients.ask("X-Session: me", count=30)} == {first.body}
 

@@ -46,6 +46,11 @@ class RemoteSessions(Persistence, kinds=("redis", "memcached")):
         self._state: StateKey[Session] = StateKey("persistence")
 
     @hookimpl
+    def startup(self, app: App) -> None:
+        """Show how the store does."""
+        self.store.show_in(app.metrics)
+
+    @hookimpl
     async def shutdown(self, app: App) -> None:
         """Close the connections to the store."""
         await self.store.close()

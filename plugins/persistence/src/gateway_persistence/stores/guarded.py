@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from gateway import Metrics
 from gateway_persistence.settings import StoreSettings
 from gateway_persistence.stores import SessionStore, StoreAway
 
@@ -47,6 +48,20 @@ class GuardedStore:
     def is_away(self) -> bool:
         """Whether the latest question failed."""
         return self._away_since is not None
+
+    def show_in(self, metrics: Metrics) -> None:
+        """Let the operator see outages that no client notices."""
+        for name, meaning, read in (
+            ("failures", "Questions that the store of sessions has not answered in time", lambda: self.failures),
+            ("skipped", "Questions that were not asked since the store of sessions was away", lambda: self.skipped),
+        ):
+            metrics.counter(f"persistence_store_{name}", meaning, read, store=self._name)
+        metrics.gauge(
+            "persistence_store_away",
+            "Workers that hold the store of sessions for away",
+            lambda: float(self.is_away),
+            store=self._name,
+        )
 
     async def get(self, key: str) -> str:
         """The endpoint's name, empty for none. Raises StoreAway."""

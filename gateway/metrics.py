@@ -1,0 +1,79 @@
+"""Numbers that tell how a worker does: what each is called, and how it is read when somebody asks.
+
+Owns names and labels. Nothing is counted here: whoever does something counts it, and says how the count is read.
+What the workers of a gateway say is put together, and written for Prometheus, by `gateway.process.operations` and
+`gateway metrics`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeAlias
+
+Kind: TypeAlias = Literal["counter", "gauge"]
+
+Sample: TypeAlias = dict[str, Any]
+"""`name`, `kind`, `meaning`, `labels` and `value`: plain data, for the bus."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*").fullmatch
+
+
+class Metrics:
+    """The metrics of one App. Those of a plugin begin anew when a reload replaces it, as Prometheus expects."""
+
+    def __init__(self) -> None:
+        self._read: list[tuple[Sample, Callable[[], float]]] = []
+
+    def counter(self, name: str, meaning: str, read: Callable[[], float], **labels: str) -> None:
+        """Show a number that only grows, as `gateway_NAME_total`. `read` is called when somebody asks."""
+        self._add("counter", f"{name}_total", meaning, read, labels)
+
+    def gauge(self, name: str, meaning: str, read: Callable[[], float], **labels: str) -> None:
+        """Show a number that comes and goes, as `gateway_NAME`; those of several workers are added up."""
+        self._add("gauge", name, meaning, read, labels)
+
+    def _add(self, kind: Kind, name: str, meaning: str, read: Callable[[], float], labels: dict[str, str]) -> None:
+        for word in (name, *labels):
+            if not _NAME(word):
+                raise ValueError(f"{word!r} is no name of a metric: expected letters a to z, digits and _")
+        sample = {"name": f"gateway_{name}", "kind": kind, "meaning": meaning, "labels": labels}
+        self._read.append((sample, read))
+
+    def samples(self) -> list[Sample]:
+        """Every metric as it stands now."""
+        return [{**sample, "value": read()} for sample, read in self._read]
+
+
+def added_up(lists: Iterable[Sequence[Sample]]) -> list[Sample]:
+    """One list of those of all workers: values of the same name and labels are added."""
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
+    for samples in lists:
+        for sample in samples:
+            key = sample["name"], tuple(sorted(sample["labels"].items()))
+            if key in found:
+                found[key]["value"] += sample["value"]
+            else:
+                found[key] = dict(sample)
+    return list(found.values())
+
+
+def exposition(samples: Iterable[Sample]) -> str:
+    """The text format of Prometheus, version 0.0.4."""
+    lines: list[str] = []
+    by_name: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_name.setdefault(sample["name"], []).append(sample)
+    for name, alike in by_name.items():
+        lines += [f"# HELP {name} {_escaped(alike[0]['meaning'])}", f"# TYPE {name} {alike[0]['kind']}"]
+        lines += [f"{name}{_labels(sample['labels'])} {sample['value']:.17g}" for sample in alike]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _labels(labels: dict[str, str]) -> str:
+    pairs = [f'{name}="{_escaped(value).replace(chr(34), chr(92) + chr(34))}"' for name, value in labels.items()]
+    return f"{{{','.join(pairs)}}}" if pairs else ""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")

@@ -1,0 +1,58 @@
+"""Metrics: named numbers, added up over workers, in the text format of Prometheus."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.metrics import Metrics, added_up, exposition
+
+
+def test_a_number_is_read_when_somebody_asks():
+    metrics, count = Metrics(), [1]
+    metrics.counter("requests", "How many came", lambda: count[0], route="a")
+    count[0] = 7
+    assert metrics.samples() == [
+        {
+            "name": "gateway_requests_total",
+            "kind": "counter",
+            "meaning": "How many came",
+            "labels": {"route": "a"},
+            "value": 7,
+        }
+    ]
+
+
+def test_workers_are_added_up_label_by_label():
+    metrics = Metrics()
+    metrics.gauge("open", "Open ones", lambda: 2, upstream="a")
+    metrics.gauge("open", "Open ones", lambda: 3, upstream="b")
+    summed = added_up([metrics.samples(), metrics.samples(), []])
+    assert [(sample["labels"], sample["value"]) for sample in summed] == [
+        ({"upstream": "a"}, 4),
+        ({"upstream": "b"}, 6),
+    ]
+    assert [sample["value"] for sample in metrics.samples()] == [2, 3], (
+        "what was added up must not change the source"
+    )
+
+
+def test_the_text_has_each_name_once_with_its_kind_and_meaning():
+    metrics = Metrics()
+    metrics.gauge("open", "Open\nones", lambda: 2.5, upstream='a "b" \\')
+    metrics.counter("seen", "Seen ones", lambda: 12345678901234567)
+    metrics.gauge("open", "Open\nones", lambda: 0, upstream="c")
+    assert exposition(metrics.samples()) == (
+        "# HELP gateway_open Open\\nones\n"
+        "# TYPE gateway_open gauge\n"
+        'gateway_open{upstream="a \\"b\\" \\\\"} 2.5\n'
+        'gateway_open{upstream="c"} 0\n'
+        "# HELP gateway_seen_total Seen ones\n"
+        "# TYPE gateway_seen_total counter\n"
+        "gateway_seen_total 12345678901234568\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["", "Requests", "a-b", "a b", "1a"])
+def test_a_name_that_prometheus_does_not_know_is_refused(name):
+    with pytest.raises(ValueError, match="letters a to z"):
+        Metrics().gauge(name, "", lambda: 0)
