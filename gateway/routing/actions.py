@@ -40,7 +40,8 @@ class Split:
     """Chooses one of several upstreams by weight.
 
     With a key, the same key goes to the same side, in every worker and after a restart. Changed weights move only
-    those keys that they have to: when one upstream's weight grows, keys move to it and none between others.
+    those keys that they have to: when one upstream's weight grows, keys move to it and none between others. While
+    none of a side's endpoints is available, the others share its requests; its keys come back to it.
     """
 
     def __init__(
@@ -59,9 +60,18 @@ class Split:
     def choose(self, request: Request) -> Upstream:
         """The side of a request."""
         key = self._key(request)
-        if not key:
-            return self._chance.choices(self._upstreams, cum_weights=self._sums)[0]
-        return max(self._seeds, key=lambda side: _score(side[0], key, side[2]))[1]
+        if key:
+            return self._choose_by(key, self._seeds)
+        upstream = self._chance.choices(self._upstreams, cum_weights=self._sums)[0]
+        # Chance decides among the others as well: what is drawn serves as a key.
+        return upstream if upstream.available else self._choose_by(self._chance.randbytes(8), self._seeds)
+
+    def _choose_by(self, key: bytes, seeds: list[tuple[bytes, Upstream, float]]) -> Upstream:
+        best = max(seeds, key=lambda side: _score(side[0], key, side[2]))[1]
+        if best.available:
+            return best
+        others = [side for side in seeds if side[1].available]
+        return self._choose_by(key, others) if others else best
 
 
 def _score(seed: bytes, key: bytes, weight: float) -> float:

@@ -17,7 +17,12 @@ from gateway.routing import Route, Router, build_route
 from gateway.routing.actions import Split, leads_astray, sticky_key
 from gateway.routing.paths import matched_path
 
-UPSTREAMS = {name: SimpleNamespace(name=name) for name in ("app", "stable", "canary", "third")}
+
+def upstream(name: str) -> SimpleNamespace:
+    return SimpleNamespace(name=name, available=("an endpoint",))
+
+
+UPSTREAMS = {name: upstream(name) for name in ("app", "stable", "canary", "third")}
 
 
 def built(**settings: object) -> Route:
@@ -269,6 +274,26 @@ class TestSplits:
     def test_a_request_without_the_key_goes_to_either_side(self, sticky):
         drawn = split(sticky, stable=1, canary=1)
         assert {drawn.choose(request()).name for _ in range(100)} == {"stable", "canary"}
+
+    @pytest.mark.parametrize("sticky", ["", "header:x-user"])
+    def test_a_side_without_an_endpoint_leaves_its_requests_to_the_others_and_gets_them_back(self, sticky):
+        up = {name: upstream(name) for name in ("stable", "canary", "third")}
+        weighted = {"stable": (up["stable"], 50), "canary": (up["canary"], 20), "third": (up["third"], 30)}
+        drawn = Split(weighted, sticky_key(sticky), random.Random(1))
+        before = sides(drawn)
+        up["canary"].available = ()
+        during = sides(drawn)
+        counts = Counter(during)
+        assert set(counts) == {"stable", "third"}
+        assert 5950 < counts["stable"] < 6550  # 50 of 80
+        if sticky:
+            moved = {old for old, new in zip(before, during, strict=True) if old != new}
+            assert moved == {"canary"}
+        up["canary"].available = ("an endpoint",)
+        assert Counter(sides(drawn))["canary"] > 1800
+        for side in up.values():
+            side.available = ()
+        assert set(sides(drawn, 100)) == {"stable", "canary", "third"}, "then the error page says who is not there"
 
     def test_a_route_with_a_split_chooses_for_each_exchange_and_notes_it(self):
         route = built(split={"stable": 1, "canary": 1})
