@@ -80,6 +80,8 @@ class App:
         )
         """The place of exchanges that no route took: the plugins of the whole gateway see them pass."""
         self._every_plugin = _distinct([self.plugins, *route_plugins])
+        self._observers = Pipeline(self._every_plugin)
+        """Who hears of endpoints: every plugin, for an endpoint has no route."""
         self._trusted = TrustedProxies(self.settings.trusted_proxies)
         self.has_trusted_proxies = not self._trusted.is_empty
         self._limits = self.settings.limits
@@ -102,6 +104,9 @@ class App:
                 partial(getattr, upstream, "in_flight"),
                 upstream=upstream.name,
             )
+        for mirror in self.mirrors:
+            if mirror is not None:
+                mirror.show_in(add)
 
     def _balancer(self, name: str, file: str) -> Balancer:
         choice = self.settings.upstreams[name].balancer
@@ -124,9 +129,7 @@ class App:
         `owner` is the plugin that answers for the mark: it does not count where that plugin is not loaded, so
         that nobody is held by what no longer looks.
         """
-        message = {"upstream": upstream, "endpoint": endpoint, "source": source, "owner": owner}
-        message |= {"state": state.value, "reason": reason}
-        self.bus.publish(MARKS, message, keep=f"{upstream} {endpoint} {source}")
+        publish_mark(self.bus.publish, upstream, endpoint, source, state, reason, owner)
 
     def set_endpoints(self, upstream: str, endpoints: Iterable[EndpointSettings]) -> None:
         """Give an upstream just these endpoints, in every worker."""
@@ -156,7 +159,9 @@ class App:
             for weight in self.bus.kept(WEIGHTS):
                 self._on_weight(weight)
 
-    def _on_mark(self, message: dict[str, Any]) -> None:
+    def _on_mark(self, message: dict[str, Any] | None) -> None:
+        if message is None:  # one that is no longer kept
+            return
         upstream = self.upstreams.get(message["upstream"])
         endpoint = upstream and upstream.find(message["endpoint"])
         owner = message.get("owner")
@@ -323,10 +328,30 @@ class App:
 
     def _endpoint_changed(self, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str) -> None:
         log.info("endpoint %s: %s → %s: %s", endpoint.name, old.value, new.value, reason)
-        self._unrouted.pipeline.tell_endpoint(endpoint, old, new, reason)
+        self._observers.tell_endpoint(endpoint, old, new, reason)
 
     def __repr__(self) -> str:
         return f"<App {self.source.name}: {len(self.router.routes)} routes, {len(self.upstreams)} upstreams>"
+
+
+def publish_mark(
+    publish: Callable[[str, Any, str], None],
+    upstream: str,
+    endpoint: str,
+    source: str,
+    state: EndpointState,
+    reason: str,
+    owner: str = "",
+) -> None:
+    """Tell every worker what a source holds an endpoint for. UP is what is held of those that nobody speaks of."""
+    key = f"{upstream} {endpoint} {source}"
+    place = {"upstream": upstream, "endpoint": endpoint, "source": source, "owner": owner}
+    mark = {**place, "state": state.value, "reason": reason}
+    if state is EndpointState.UP:
+        publish(MARKS, mark, "")
+        publish(MARKS, None, key)  # the former one is kept no longer
+    else:
+        publish(MARKS, mark, key)
 
 
 def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit: int) -> None:

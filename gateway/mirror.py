@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
 from gateway.config.actions import Mirror as MirrorSettings
 from gateway.config.routes import Route as RouteSettings
-from gateway.errors import GatewayError
+from gateway.errors import ConnectFailed, GatewayError, NoEndpoint
 from gateway.forward import forward
 from gateway.headers import Headers
+from gateway.metrics import Metrics
 from gateway.model import Exchange, Request, Response
 from gateway.pipeline import Pipeline
 from gateway.routing import Route
@@ -26,6 +28,9 @@ log = logging.getLogger("gateway.mirror")
 MAX_ANSWER_BYTES = 256 * 1024
 """A longer answer is cut: reading it to the end would cost more than a new connection."""
 
+REST_SECONDS = 1.0
+"""Nothing is copied for so long after nobody was there: to find that out costs more than the request itself."""
+
 
 class Mirror:
     """The copies of one route's requests, in one worker."""
@@ -34,17 +39,29 @@ class Mirror:
         self.settings = settings
         self.copied = 0
         self.left_out = 0
-        """Requests that were not copied because too many copies were under way."""
+        """Requests that were not copied: too many copies were under way, or nobody was there to take them."""
+        self._resting_until = 0.0
         self._route = Route(RouteSettings(name="mirror", upstream=upstream.name), Pipeline(), upstream)
         self._chance = chance
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def show_in(self, metrics: Metrics) -> None:
+        """Let the operator see how many copies there were."""
+        name = self._route.upstream.name
+        metrics.counter("mirror_copied", "Requests that were copied", lambda: self.copied, upstream=name)
+        metrics.counter(
+            "mirror_left_out",
+            "Requests not copied: too many copies were under way, or nobody took them",
+            lambda: self.left_out,
+            upstream=name,
+        )
 
     def __call__(self, exchange: Exchange) -> None:
         """Copy a request that is about to be forwarded, if it is its turn. Does not wait for anything."""
         settings, request = self.settings, exchange.request
         if exchange.is_tunnel or self._chance.random() >= settings.share:
             return
-        if len(self._tasks) >= settings.max_in_flight:
+        if len(self._tasks) >= settings.max_in_flight or time.monotonic() < self._resting_until:
             self.left_out += 1
             return
         if not request.has_body or request.body is None:
@@ -85,6 +102,9 @@ class Mirror:
         try:
             async with asyncio.timeout(self.settings.timeout or None):
                 await _drop(await forward(copy))
+        except (ConnectFailed, NoEndpoint) as error:
+            self._resting_until = time.monotonic() + REST_SECONDS
+            log.debug("no copies for %s in the next %g s: %s", copy.upstream.name, REST_SECONDS, error)
         except (GatewayError, TimeoutError) as error:
             log.debug("a copy for %s failed: %r", copy.upstream.name, error)
         except Exception:

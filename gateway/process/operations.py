@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gateway.app import MARKS, WEIGHTS
+from gateway.app import WEIGHTS, publish_mark
 from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
 from gateway.metrics import Sample, added_up
@@ -18,7 +18,7 @@ from gateway.upstream.endpoint import EndpointState
 if TYPE_CHECKING:
     from gateway.process.member import Member
 
-Publish = Callable[[str, dict[str, Any], str], None]
+Publish = Callable[[str, Any, str], None]
 
 OPERATOR = "operator"
 """The source of marks that a person sets."""
@@ -58,8 +58,7 @@ async def answer(
         return {"done": f"{upstream} {endpoint}: weight {weight}"}
     state = STATES[command]
     reason = str(arguments.get("reason") or "by the operator")
-    mark = {**place, "source": OPERATOR, "state": state.value, "reason": reason}
-    publish(MARKS, mark, f"{upstream} {endpoint} {OPERATOR}")
+    publish_mark(publish, upstream, endpoint, OPERATOR, state, reason)
     return {"done": f"{upstream} {endpoint}: {_outcome(state, endpoints, place)}"}
 
 

@@ -296,7 +296,7 @@ class Supervisor:
                 return {"error": f"no command {command!r}"}
 
     async def _operate(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        def publish(topic: str, message: dict[str, Any], keep: str) -> None:
+        def publish(topic: str, message: Any, keep: str) -> None:
             self._relay(None, topic, message, keep)
 
         try:

@@ -193,3 +193,15 @@ def test_a_reload_lets_no_copy_disturb_it(mirrored, sides):
     site.get("/after")
     wait_until(lambda: sides["shadow"].last.target == b"/after")
     assert "Traceback" not in site.log
+
+
+def test_a_shadow_that_is_gone_is_left_alone_for_a_while(mirrored, sides):
+    site = mirrored()
+    sides["shadow"].close()
+    for _ in range(30):
+        assert site.get().body == b"app"
+    shown = dict(line.rsplit(" ", 1) for line in site.command("metrics").stdout.splitlines())
+    copied = int(shown['gateway_mirror_copied_total{upstream="shadow"}'])
+    left_out = int(shown['gateway_mirror_left_out_total{upstream="shadow"}'])
+    assert copied + left_out == 30
+    assert left_out > 15

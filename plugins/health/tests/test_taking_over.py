@@ -102,11 +102,21 @@ async def test_when_nobody_checks_any_more_a_late_check_of_those_before_holds_no
     old = await start(bus, {"check": "tcp", "interval": "5ms", "fall": 1})
     await until(lambda: state(old) is EndpointState.DOWN)
     said: list[str] = []
-    bus.subscribe(MARKS, lambda mark: said.append(mark["state"]) if mark["endpoint"] == FIRST else None)
+    bus.subscribe(MARKS, lambda mark: said.append(mark["state"]) if mark and mark["endpoint"] == FIRST else None)
     new = await start(bus, {"check": "none"})
     await until(lambda: said[-2:] == ["up", "down"])  # by the new one, and by the old one that still checks
     old.is_retired = True
     await until(lambda: state(new) is EndpointState.UP)
+
+
+async def test_of_an_endpoint_that_is_well_nothing_is_kept(start):
+    bus = Bus()
+    app = await start(bus, {"check": "tcp", "interval": "5ms", "fall": 1})
+    await until(lambda: state(app) is EndpointState.DOWN)
+    assert len(bus.kept(MARKS)) >= 1
+    app.is_retired = True
+    await start(bus, {"check": "none"})
+    await until(lambda: not bus.kept(MARKS))
 
 
 async def test_ejections_that_are_made_up_for_are_forgotten(start):
