@@ -12,9 +12,10 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -242,7 +243,7 @@ def _from_file(use: PluginUse, base: str, modules: dict[Path, ModuleType]) -> tu
 
 def _import_file(path: Path, where: str) -> ModuleType:
     name = f"gateway_local_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -253,6 +254,13 @@ def _import_file(path: Path, where: str) -> ModuleType:
         sys.modules.pop(name, None)
         raise ConfigurationError(f"{where}: {path} cannot be imported: {_said(error)}") from error
     return module
+
+
+class _FromSource(SourceFileLoader):
+    """Reads a local file as it is now. Bytecode beside it would be taken for a change made within its second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _said(error: Exception) -> str:

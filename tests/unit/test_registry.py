@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import textwrap
 
 import pytest
@@ -314,3 +316,14 @@ class TestStrategies:
 
         with pytest.raises(ConfigurationError, match="w: Greedy cannot be made: its __init__ takes settings"):
             configured(Greedy, {}, "w")
+
+
+def test_a_local_file_that_changes_within_a_second_and_keeps_its_size_is_read_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = tmp_path / "which.py"
+    for number in (1, 2):
+        file.write_text(f"class Which:\n    number = {number}\n")
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        ((_, plugin),) = PluginLoader(str(tmp_path)).instances([PluginUse(use="./which.py:Which")])
+        assert plugin.number == number
+    assert not (tmp_path / "__pycache__").exists()
