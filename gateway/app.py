@@ -28,15 +28,13 @@ from gateway.model import Exchange, Request, Response
 from gateway.pipeline import Pipeline, order_hooks, run, run_now, wrap
 from gateway.registry import PluginLoader
 from gateway.routing import WANTS_BODY, Route, Router, SeenBody, build_route, read_ahead
+from gateway.upstream.agreement import Agreement, publish_endpoints, publish_mark
 from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
 from gateway.upstream.ticker import Ticker
 
 log = logging.getLogger("gateway")
-
-ENDPOINTS, MARKS, WEIGHTS = "endpoints.set", "endpoints.mark", "endpoints.weight"
-"""Topics of the bus under which all workers agree about endpoints; their messages are kept."""
 
 
 class App:
@@ -88,7 +86,8 @@ class App:
         self._bounds = Bounds(self._limits)
         secret = self.settings.explain_secret
         self._explainer = LiveExplainer(secret.get_secret_value()) if secret else None
-        self._subscriptions: list[Callable[[], None]] = []
+        names = frozenset(name for name, _ in self._every_plugin)
+        self._agreement = Agreement(self.bus, self.upstreams, names)
         for upstream in self.upstreams.values():
             upstream.on_change = self._endpoint_changed
         self._register_metrics()
@@ -133,10 +132,7 @@ class App:
 
     def set_endpoints(self, upstream: str, endpoints: Iterable[EndpointSettings]) -> None:
         """Give an upstream just these endpoints, in every worker."""
-        message = {"upstream": upstream, "endpoints": [endpoint.model_dump() for endpoint in endpoints]}
-        # A reload may want something else of the upstream: then what was found for the old settings is void.
-        message["settings"] = self.upstreams[upstream].settings.fingerprint
-        self.bus.publish(ENDPOINTS, message, keep=upstream)
+        publish_endpoints(self.bus.publish, self.upstreams[upstream], endpoints)
 
     def describe_endpoints(self) -> list[dict[str, Any]]:
         """Every endpoint as it stands in this worker, as plain data."""
@@ -145,36 +141,6 @@ class App:
             for upstream in self.upstreams.values()
             for endpoint in upstream.endpoints
         ]
-
-    def _listen_to_bus(self) -> None:
-        topics = {ENDPOINTS: self._on_endpoints, MARKS: self._on_mark, WEIGHTS: self._on_weight}
-        self._subscriptions = [self.bus.subscribe(topic, callback) for topic, callback in topics.items()]
-
-    def _on_endpoints(self, message: dict[str, Any]) -> None:
-        upstream = self.upstreams.get(message["upstream"])
-        if upstream is not None and upstream.settings.fingerprint == message["settings"]:
-            upstream.set_endpoints([EndpointSettings(**item) for item in message["endpoints"]])
-            for mark in self.bus.kept(MARKS):
-                self._on_mark(mark)
-            for weight in self.bus.kept(WEIGHTS):
-                self._on_weight(weight)
-
-    def _on_mark(self, message: dict[str, Any] | None) -> None:
-        if message is None:  # one that is no longer kept
-            return
-        upstream = self.upstreams.get(message["upstream"])
-        endpoint = upstream and upstream.find(message["endpoint"])
-        owner = message.get("owner")
-        if owner and all(name != owner for name, _ in self._every_plugin):
-            return
-        if upstream and endpoint:
-            upstream.mark(endpoint, message["source"], EndpointState(message["state"]), message["reason"])
-
-    def _on_weight(self, message: dict[str, Any]) -> None:
-        upstream = self.upstreams.get(message["upstream"])
-        endpoint = upstream and upstream.find(message["endpoint"])
-        if upstream and endpoint:
-            upstream.set_weight(endpoint, message["weight"])
 
     def once(self, name: str) -> bool:
         """Whether this worker is the one that runs a job of the whole gateway.
@@ -187,7 +153,7 @@ class App:
 
     async def startup(self) -> None:
         """Start the plugins, in order. Raises PluginError if one refuses; those before it are shut down."""
-        self._listen_to_bus()
+        self._agreement.begin()
         started: list[tuple[str, object]] = []
         for name, plugin in self._every_plugin:
             try:
@@ -202,8 +168,7 @@ class App:
         """Stop the plugins, in reverse order, cut copies under way, and close idle connections."""
         for name, plugin in reversed(self._every_plugin):
             await self._shut_down(name, plugin)
-        for unsubscribe in self._subscriptions:
-            unsubscribe()
+        self._agreement.end()
         for mirror in self.mirrors:
             if mirror is not None:
                 await mirror.close()
@@ -332,26 +297,6 @@ class App:
 
     def __repr__(self) -> str:
         return f"<App {self.source.name}: {len(self.router.routes)} routes, {len(self.upstreams)} upstreams>"
-
-
-def publish_mark(
-    publish: Callable[[str, Any, str], None],
-    upstream: str,
-    endpoint: str,
-    source: str,
-    state: EndpointState,
-    reason: str,
-    owner: str = "",
-) -> None:
-    """Tell every worker what a source holds an endpoint for. UP is what is held of those that nobody speaks of."""
-    key = f"{upstream} {endpoint} {source}"
-    place = {"upstream": upstream, "endpoint": endpoint, "source": source, "owner": owner}
-    mark = {**place, "state": state.value, "reason": reason}
-    if state is EndpointState.UP:
-        publish(MARKS, mark, "")
-        publish(MARKS, None, key)  # the former one is kept no longer
-    else:
-        publish(MARKS, mark, key)
 
 
 def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit: int) -> None:

@@ -6,19 +6,17 @@ Owns the commands and their answers. The supervisor passes them on; each worker 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gateway.app import WEIGHTS, publish_mark
 from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
 from gateway.metrics import Sample, added_up
+from gateway.upstream.agreement import Publish, publish_mark, publish_weight
 from gateway.upstream.endpoint import EndpointState
 
 if TYPE_CHECKING:
     from gateway.process.member import Member
-
-Publish = Callable[[str, Any, str], None]
 
 OPERATOR = "operator"
 """The source of marks that a person sets."""
@@ -54,7 +52,7 @@ async def answer(
         weight = arguments.get("weight")
         if not isinstance(weight, int) or not 0 <= weight <= MOST_WEIGHT:
             raise ConfigurationError(f"a weight is a whole number from 0 to {MOST_WEIGHT}, not {weight!r}")
-        publish(WEIGHTS, {**place, "weight": weight}, f"{upstream} {endpoint}")
+        publish_weight(publish, upstream, endpoint, weight)
         return {"done": f"{upstream} {endpoint}: weight {weight}"}
     state = STATES[command]
     reason = str(arguments.get("reason") or "by the operator")

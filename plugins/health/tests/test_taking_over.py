@@ -13,10 +13,10 @@ import pytest
 from gateway_health.ejector import COMPLAINTS, EJECTIONS
 
 from gateway import App, EndpointState
-from gateway.app import MARKS
 from gateway.bus import Bus
 from gateway.config.loader import load
 from gateway.testing import site_text
+from gateway.upstream.agreement import MARKS
 
 ENDPOINTS = ["http://127.0.0.1:1", "http://127.0.0.1:2"]
 FIRST, SECOND = "127.0.0.1:1", "127.0.0.1:2"
