@@ -157,6 +157,7 @@ def begin_attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) ->
     attempt = Attempt(len(attempts) + 1, endpoint, Headers.adopt(headers))
     attempts.append(attempt)
     endpoint.in_flight += 1
+    upstream.in_flight += 1
     return attempt
 
 
@@ -216,7 +217,9 @@ def end_attempt(exchange: Exchange, attempt: Attempt, error: GatewayError | None
     attempt.ended = time.monotonic()
     attempt.error = error
     attempt.endpoint.in_flight -= 1
-    learn = exchange.upstream.tell_balancer
+    upstream = exchange.upstream
+    upstream.in_flight -= 1
+    learn = upstream.tell_balancer
     if learn is not None:
         _teach(learn, attempt)
     steps = exchange.route.pipeline.on_attempt

@@ -266,6 +266,7 @@ class Turnover:
         chance = random.Random(7)
         self.choose = balancer.choose
         self.endpoints = endpoints
+        _NOWHERE.in_flight = sum(endpoint.in_flight for endpoint in endpoints)
         self._under_way = [endpoint for endpoint in endpoints for _ in range(endpoint.in_flight)]
         self._places = cycle([chance.randrange(len(self._under_way) or 1) for _ in range(9973)])
         balancer.choose(_exchange(0), endpoints)

@@ -44,6 +44,8 @@ class Upstream:
         self.available: tuple[Endpoint, ...] = ()
         """The endpoints that may be picked: a new tuple whenever a state or weight changes."""
         self.on_change: Callable[[Endpoint, EndpointState, EndpointState, str], None] | None = None
+        self.in_flight = 0
+        """Attempts under way at its endpoints, those that are gone included, as this worker sees it."""
         self.is_timed = bool(settings.timeouts.total or settings.hedge_after)
         """Whether an exchange has a clock of its own beside its endpoint's."""
         self.host_rule = settings.host
@@ -88,11 +90,6 @@ class Upstream:
         if endpoint.url.scheme == "https" and self._context is None:
             self._context = client_context(self.settings.tls)
         return self._context
-
-    @property
-    def in_flight(self) -> int:
-        """Exchanges under way at its endpoints, as this worker sees it."""
-        return sum(endpoint.in_flight for endpoint in self.endpoints)
 
     def find(self, name: str) -> Endpoint | None:
         """The endpoint of that name (`10.0.0.1:8000`)."""

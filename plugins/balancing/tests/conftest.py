@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 from hypothesis import HealthCheck, settings
 
-from gateway import Exchange, Request, Upstream
+from gateway import Exchange, Request
 
 settings.register_profile(
     "balancing", deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -17,8 +17,6 @@ settings.register_profile(
 settings.load_profile("balancing")
 
 MakeEndpoints: TypeAlias = Callable[..., tuple[Any, ...]]
-
-NOWHERE = Upstream.nowhere()
 
 
 @dataclass(eq=False)
@@ -34,9 +32,29 @@ class FakeEndpoint:
         self.base_weight = self.weight
 
 
+class FakeUpstream:
+    """What a balancer looks at: the endpoints that were made last are its own."""
+
+    def __init__(self) -> None:
+        self.endpoints: tuple[FakeEndpoint, ...] = ()
+        self.available: tuple[FakeEndpoint, ...] = ()
+
+    @property
+    def in_flight(self) -> int:
+        return sum(endpoint.in_flight for endpoint in self.made)
+
+    made: tuple[FakeEndpoint, ...] = ()
+
+
+UPSTREAM = FakeUpstream()
+
+
 def make_endpoints(*weights: int) -> tuple[FakeEndpoint, ...]:
     letters = "abcdefghijklmnopqrstuvwxyz"
-    return tuple(FakeEndpoint(letters[n] if n < 26 else f"e{n}", weight) for n, weight in enumerate(weights))
+    UPSTREAM.made = tuple(
+        FakeEndpoint(letters[n] if n < 26 else f"e{n}", weight) for n, weight in enumerate(weights)
+    )
+    return UPSTREAM.made
 
 
 @pytest.fixture
@@ -49,7 +67,7 @@ def make_exchange(
     target: str = "/", headers: object = None, client: str = "127.0.0.1", *, failed: bool = False
 ) -> Exchange:
     exchange = Exchange(None, Request("GET", target, headers, client=client))
-    exchange.upstream = NOWHERE
+    exchange.upstream = UPSTREAM
     if failed:
         exchange.attempts.append(object())
     return exchange

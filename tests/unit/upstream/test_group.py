@@ -73,7 +73,7 @@ def test_nobody_available_says_who_there_is_and_why_not():
 def test_the_repr_counts_states_and_exchanges():
     app = upstream()
     app.mark(app.endpoints[0], "test", DRAINING, "test")
-    app.endpoints[1].in_flight = 14
+    app.in_flight = app.endpoints[1].in_flight = 14
     assert repr(app) == "<Upstream app: 2 up, 1 draining, 14 in flight>"
     assert repr(app.endpoints[1]) == "<Endpoint 10.0.0.2:80: up, weight 1, 14 in flight>"
 

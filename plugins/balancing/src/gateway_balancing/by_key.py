@@ -108,15 +108,15 @@ class ByKey:
             return self._without_key.choose(exchange, endpoints)
         place = crc32(key) * SPREAD & 0xFFFFFFFF
         endpoint = self._find(place)
-        if self._bound is not None and endpoint.in_flight and self._bound.is_too_much_for(endpoint):
-            return self._next_in_line(place, self._bound)
+        if self._bound is not None and endpoint.in_flight and self._bound.is_too_much_for(endpoint, exchange):
+            return self._next_in_line(place, self._bound, exchange)
         return endpoint
 
-    def _next_in_line(self, place: int, bound: LoadBound) -> Endpoint:
+    def _next_in_line(self, place: int, bound: LoadBound, exchange: Exchange) -> Endpoint:
         """The first in line that is not full; some endpoint is not, and of a very long line the least loaded."""
         # hot: l7-balancer
         following = islice(self._kept[0].table.walk(place), 1, LOOKS)
-        return bound.first_with_room(following) or min(self._endpoints, key=_load)
+        return bound.first_with_room(following, exchange) or min(self._endpoints, key=_load)
 
     def _choose_again(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
         """The first in line of the given ones; a full one only if no other is left."""
@@ -127,7 +127,7 @@ class ByKey:
         place = crc32(key) * SPREAD & 0xFFFFFFFF
         for endpoint in islice(self._kept[0].table.walk(place), LOOKS) if self._kept else ():
             if endpoint in endpoints:
-                if self._bound is None or not self._bound.is_too_much_for(endpoint):
+                if self._bound is None or not self._bound.is_too_much_for(endpoint, exchange):
                     return endpoint
                 full = full or endpoint
         return full or draw_elsewhere(endpoints)

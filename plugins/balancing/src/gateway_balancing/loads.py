@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from gateway import Endpoint
+from gateway import Endpoint, Exchange
 
 
 def _checked(factor: float) -> float:
@@ -23,42 +23,29 @@ def _checked(factor: float) -> float:
 BalanceFactor = Annotated[float, AfterValidator(_checked)]
 """How many times its part an endpoint may have; 0 for no bound."""
 
-ENDPOINTS_AN_EXCHANGE = 50
-"""How many endpoints may be counted for each exchange; a count of more of them serves several exchanges."""
-
 
 class LoadBound:
-    """At most `factor` times an endpoint's part of all exchanges in flight, by weight, rounded up.
+    """At most `factor` times an endpoint's part, by weight, of all that is in flight at the upstream, rounded up.
 
-    Exact below 100 endpoints. Of more, one count of what is in flight serves endpoints / 50 exchanges. Counts are
-    those of this worker.
+    Counts are those of this worker. What is still in flight at endpoints that get nothing new counts as well.
     """
 
-    __slots__ = ("_allowed", "_endpoints", "_factor", "_left", "_period", "_weights")
+    __slots__ = ("_factor", "_weights")
 
     def __init__(self, endpoints: Sequence[Endpoint], factor: float) -> None:
-        self._endpoints = endpoints
         self._factor = factor
         self._weights = sum(endpoint.weight for endpoint in endpoints)
-        self._period = max(1, len(endpoints) // ENDPOINTS_AN_EXCHANGE)
-        self._left = 0
-        self._allowed = 0.0
 
-    def is_too_much_for(self, endpoint: Endpoint) -> bool:
-        """Whether an exchange that has come would be too many; counts what is in flight if it is time to."""
+    def is_too_much_for(self, endpoint: Endpoint, exchange: Exchange) -> bool:
+        """Whether an exchange that has come would be too many."""
         # hot: l7-balancer
-        if self._left:
-            self._left -= 1
-        else:
-            self._left = self._period - 1
-            # One more: the exchange itself.
-            self._allowed = self._factor * (sum([endpoint.in_flight for endpoint in self._endpoints]) + 1)
-        return endpoint.in_flight * self._weights >= self._allowed * endpoint.weight
+        most = self._factor * (exchange.upstream.in_flight + 1) * endpoint.weight  # one more: the exchange itself
+        return endpoint.in_flight * self._weights >= most
 
-    def first_with_room(self, line: Iterable[Endpoint]) -> Endpoint | None:
-        """The first of others that may have the same exchange."""
+    def first_with_room(self, line: Iterable[Endpoint], exchange: Exchange) -> Endpoint | None:
+        """The first of others that may have the exchange."""
         # hot: l7-balancer
-        weights, allowed = self._weights, self._allowed
+        weights, allowed = self._weights, self._factor * (exchange.upstream.in_flight + 1)
         for endpoint in line:
             if endpoint.in_flight * weights < allowed * endpoint.weight:
                 return endpoint
