@@ -42,12 +42,12 @@ MEMCACHED = {"use": "memcached", "url": "memcached://127.0.0.1"}
         (
             {"method": "header", "name": "X-Session", "store": REDIS},
             RemoteSessions,
-            {"shutdown", "on_request", "on_select", "on_upstream_response"},
+            {"startup", "shutdown", "on_request", "on_select", "on_upstream_response"},
         ),
         (
             {"method": "source", "store": MEMCACHED},
             RemoteSessions,
-            {"shutdown", "on_request", "on_select", "on_upstream_response"},
+            {"startup", "shutdown", "on_request", "on_select", "on_upstream_response"},
         ),
     ],
 )
