@@ -161,6 +161,7 @@ class App:
             except Exception as error:
                 for done, other in reversed(started):
                     await self._shut_down(done, other)
+                await self._leave()
                 raise PluginError(f"plugin {name!r} failed in startup: {error}") from error
             started.append((name, plugin))
 
@@ -168,6 +169,9 @@ class App:
         """Stop the plugins, in reverse order, cut copies under way, and close idle connections."""
         for name, plugin in reversed(self._every_plugin):
             await self._shut_down(name, plugin)
+        await self._leave()
+
+    async def _leave(self) -> None:
         self._agreement.end()
         for mirror in self.mirrors:
             if mirror is not None:

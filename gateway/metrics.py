@@ -7,9 +7,13 @@ What the workers of a gateway say is put together, and written for Prometheus, b
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
 from typing import Any, Literal, TypeAlias
+
+log = logging.getLogger("gateway.metrics")
 
 Kind: TypeAlias = Literal["counter", "gauge"]
 
@@ -20,29 +24,44 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*").fullmatch
 
 
 class Metrics:
-    """The metrics of one App. Those of a plugin begin anew when a reload replaces it, as Prometheus expects."""
+    """The metrics of one App. They begin anew when a reload replaces it."""
 
     def __init__(self) -> None:
         self._read: list[tuple[Sample, Callable[[], float]]] = []
+        self._known: dict[str, tuple[Kind, str]] = {}
 
-    def counter(self, name: str, meaning: str, read: Callable[[], float], **labels: str) -> None:
+    def counter(self, name: str, meaning: str, read: Callable[[], float], /, **labels: str) -> None:
         """Show a number that only grows, as `gateway_NAME_total`. `read` is called when somebody asks."""
         self._add("counter", f"{name}_total", meaning, read, labels)
 
-    def gauge(self, name: str, meaning: str, read: Callable[[], float], **labels: str) -> None:
+    def gauge(self, name: str, meaning: str, read: Callable[[], float], /, **labels: str) -> None:
         """Show a number that comes and goes, as `gateway_NAME`; those of several workers are added up."""
         self._add("gauge", name, meaning, read, labels)
 
     def _add(self, kind: Kind, name: str, meaning: str, read: Callable[[], float], labels: dict[str, str]) -> None:
-        for word in (name, *labels):
+        for word in (name.removesuffix("_total"), *labels):
             if not _NAME(word):
-                raise ValueError(f"{word!r} is no name of a metric: expected letters a to z, digits and _")
-        sample = {"name": f"gateway_{name}", "kind": kind, "meaning": meaning, "labels": labels}
-        self._read.append((sample, read))
+                raise ValueError(f"{word!r} is no name of a metric or label: expected letters a to z, digits and _")
+        if not callable(read):
+            raise ValueError(f"metric {name!r}: expected a function that gives the number, not {read!r}")
+        if self._known.setdefault(name, (kind, meaning)) != (kind, meaning):
+            raise ValueError(f"metric {name!r}: the name is taken by another {self._known[name][0]}")
+        texts = {label: str(value) for label, value in labels.items()}
+        self._read.append(({"name": f"gateway_{name}", "kind": kind, "meaning": meaning, "labels": texts}, read))
 
     def samples(self) -> list[Sample]:
-        """Every metric as it stands now."""
-        return [{**sample, "value": read()} for sample, read in self._read]
+        """Every metric as it stands now. One that cannot be read, or is no number, is logged and left out."""
+        found = []
+        for sample, read in self._read:
+            try:
+                value = read()
+                if not isfinite(value):
+                    raise ValueError(f"{value!r} is no finite number")
+            except Exception as error:
+                log.warning("metric %s cannot be read: %r", sample["name"], error)
+            else:
+                found.append({**sample, "value": value})
+        return found
 
 
 def added_up(lists: Iterable[Sequence[Sample]]) -> list[Sample]:

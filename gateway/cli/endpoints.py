@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import orjson
+from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli.asking import admin_option, ask_running, site_argument, site_option
@@ -39,7 +40,9 @@ def _table(found: list[dict[str, Any]]) -> Table:
         why = "; ".join(f"{source}: {mark['reason']}" for source, mark in item["marks"].items())
         counts = (item["weight"], item["priority"], item["zone"], item["in_flight"], item["connections"])
         coloured = f"[{COLOURS[state]}]{state}[/]"
-        table.add_row(item["upstream"], item["endpoint"], coloured, *map(str, counts), why)
+        table.add_row(
+            item["upstream"], escape(item["endpoint"]), coloured, *map(escape, map(str, counts)), escape(why)
+        )
     return table
 
 

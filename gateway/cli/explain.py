@@ -107,7 +107,7 @@ def _print(record: dict[str, Any]) -> None:
     if "refused" in record:
         out.print(f"\n[red]Refused[/] {record['refused']}", highlight=False)
     elif "pick" in record:
-        out.print(f"[bold]Pick[/] [green]{record['pick']}[/], by {record['picked_by']}", highlight=False)
+        out.print(f"[bold]Pick[/] [green]{escape(record['pick'])}[/], by {record['picked_by']}", highlight=False)
 
 
 def _endpoints(endpoints: list[dict[str, Any]], pick: str) -> Table:
@@ -116,5 +116,5 @@ def _endpoints(endpoints: list[dict[str, Any]], pick: str) -> Table:
         state = f"[{COLOURS[item['state']]}]{item['state']}[/]"
         mark = "[green]→[/]" if item["endpoint"] == pick else ""
         counts = (str(item["effective_weight"]), str(item["in_flight"]))
-        table.add_row(mark, item["endpoint"], state, *counts, item["reason"])
+        table.add_row(mark, escape(item["endpoint"]), state, *counts, escape(item["reason"]))
     return table

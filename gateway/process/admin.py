@@ -7,6 +7,8 @@ the supervisor's business.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import socket
 import tempfile
@@ -17,6 +19,9 @@ from typing import Any, TypeAlias
 import orjson
 
 from gateway.errors import ConfigurationError
+from gateway.process.sockets import remove_stale
+
+log = logging.getLogger("gateway.supervisor")
 
 Answer: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -70,23 +75,21 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
             reply = await answer(request.pop("command"), request)
         except (ValueError, KeyError) as error:
             reply = {"error": f"not understood: {error!r}"}
+        except Exception as error:  # whoever asks gets an answer
+            log.exception("a command failed")
+            reply = {"error": f"failed, as the gateway's log tells: {error!r}"}
         writer.write(orjson.dumps(reply) + b"\n")
         await writer.drain()
         writer.close()
 
-    _remove(path)
     mask = os.umask(0o177)
     try:
+        remove_stale(str(path))
         return await asyncio.start_unix_server(converse, str(path))
     except OSError as error:
         raise ConfigurationError(f"admin_socket {path}: {error.strerror}") from None
     finally:
         os.umask(mask)
-
-
-def _remove(path: Path) -> None:
-    """Take away what an earlier gateway left behind."""
-    path.unlink(missing_ok=True)
 
 
 def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
@@ -115,7 +118,8 @@ def find(target: str | None, configured: Path | None = None) -> Path:
         try:
             running[path] = ask(path, "status")
         except ConfigurationError:
-            path.unlink(missing_ok=True)  # left behind by a gateway that was killed
+            with contextlib.suppress(OSError):
+                remove_stale(str(path))  # left behind by a gateway that was killed
     wanted = str(Path(target).resolve()) if target else None
     found = [path for path, status in running.items() if wanted in (None, status["target"])]
     if len(found) == 1:

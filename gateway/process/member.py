@@ -65,10 +65,13 @@ class Member:
 
     async def start(self) -> None:
         """Start the process and wait until it serves. Raises ConfigurationError with what it says."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self.pid = await self._nursery.bear([theirs.fileno(), *(bound.fileno() for bound in self._bound)])
-        self._ended = _end_of(self.pid)
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                self.pid = await self._nursery.bear([theirs.fileno(), *(bound.fileno() for bound in self._bound)])
+            self._ended = _end_of(self.pid)
+        except OSError as error:
+            raise ConfigurationError(f"worker {self.index} cannot be started: {error.strerror}") from None
         self._link = await Link.open(ours)
         self._reading = asyncio.create_task(self._follow(self._link))
         for topic, messages in self._kept.items():
@@ -92,8 +95,9 @@ class Member:
         self._source = source
 
     async def _request(self, topic: str, message: Any) -> Any:
-        assert self._link is not None
         async with self._asking:
+            if self._link is None or self._reading is None or self._reading.done():
+                raise ConfigurationError(f"worker {self.index} is not there; it is being replaced")
             self._reply = asyncio.get_running_loop().create_future()
             self._link.send(topic, message)
             try:

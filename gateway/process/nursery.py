@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import logging
 import os
 import signal
 import socket
@@ -31,6 +32,10 @@ MAX_DESCRIPTORS = 250
 """Linux passes no more than 253 over a socket at once (SCM_MAX_FD)."""
 
 _PID_BYTES = 8
+ANSWER_SECONDS = 10.0
+START_SECONDS = 60.0
+
+log = logging.getLogger("gateway.supervisor")
 
 
 class Nursery:
@@ -58,51 +63,79 @@ class Nursery:
             raise ConfigurationError(f"{len(descriptors) - 1} listeners are more than a worker can be given")
         async with self._asking:
             pid = await self._ask(descriptors)
-            if not pid:  # the nursery is gone: somebody has killed it
-                self._begin_anew()
+            if not pid:  # the nursery is gone, or hangs
+                log.warning("the process that workers are forked from is gone; another one is started")
+                await self._begin_anew()
                 pid = await self._ask(descriptors)
         if pid <= 0:
             raise ConfigurationError(f"no worker can be started: {os.strerror(-pid) if pid else 'no answer'}")
         return pid
 
     async def renew(self) -> None:
-        """Have workers from now on run the code as it is now on disk."""
+        """Have workers from now on run the code as it is now on disk. Raises ConfigurationError if it is broken."""
         async with self._asking:
-            self._begin_anew()
+            await self._begin_anew()
 
     async def _ask(self, descriptors: list[int]) -> int:
+        """The process id, a negative error number, or 0 if there is no answer."""
         try:
             socket.send_fds(self._ours, [b"!"], descriptors)
-            answer = await asyncio.get_running_loop().sock_recv(self._ours, _PID_BYTES)
-        except OSError:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await asyncio.get_running_loop().sock_recv(self._ours, _PID_BYTES)
+        except (OSError, TimeoutError):
             return 0
         return int.from_bytes(answer, sys.byteorder, signed=True)
 
-    def _begin_anew(self) -> None:
+    async def _begin_anew(self) -> None:
+        """Have another nursery in the place of this one, once it has read its code."""
+        ours, pid = _start_anew()
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                is_ready = await asyncio.get_running_loop().sock_recv(ours, 1)
+        except (OSError, TimeoutError):
+            is_ready = b""
+        if not is_ready:
+            _end(ours, pid)
+            raise ConfigurationError("the code of the gateway cannot be loaded; what is wrong stands above")
         self.close()
-        self._ours, theirs = socket.socketpair()
-        self._ours.setblocking(False)
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "gateway.process.nursery", str(theirs.fileno())], pass_fds=[theirs.fileno()]
-            )
-        self._pid = process.pid
-        process.returncode = 0  # it is we who wait for it, in `close`
+        self._ours, self._pid = ours, pid
 
     def close(self) -> None:
         """End the nursery; its workers go on."""
-        self._ours.close()
+        _end(self._ours, self._pid)
+        self._pid = 0
+
+
+def _start_anew() -> tuple[socket.socket, int]:
+    """A nursery that reads its code from disk: our end, and its process id. Raises ConfigurationError."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs:
+        # -P: no module is taken from the current directory, just as with the command `gateway`.
+        command = [sys.executable, "-P", "-m", "gateway.process.nursery", str(theirs.fileno())]
+        try:
+            process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            raise ConfigurationError(f"no process can be started with {sys.executable}: {error.strerror}") from None
+    process.returncode = 0  # it is we who wait for it, in `_end`
+    return ours, process.pid
+
+
+def _end(end: socket.socket, pid: int) -> None:
+    end.close()
+    if pid:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
+            os.waitpid(pid, 0)
 
 
 def _adopt_orphans() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def serve(end: socket.socket) -> NoReturn:
+def serve(end: socket.socket, *, says_ready: bool = False) -> NoReturn:
     """Be the nursery: fork a worker for each question, until the supervisor is gone."""
     # Imported before any worker is born, so that they all share it.
     from gateway.process import worker
@@ -113,6 +146,8 @@ def serve(end: socket.socket) -> NoReturn:
     gc.collect()
     gc.freeze()  # what is never looked at is never copied
     try:
+        if says_ready:
+            end.sendall(b"+")
         while True:
             question, descriptors, _, _ = socket.recv_fds(end, 1, MAX_DESCRIPTORS)
             if not question:
@@ -165,4 +200,4 @@ def name_process(name: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), says_ready=True)

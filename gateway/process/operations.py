@@ -36,6 +36,8 @@ async def answer(
     command: str, arguments: dict[str, Any], members: Sequence[Member], publish: Publish
 ) -> dict[str, Any]:
     """Carry out a command. Raises ConfigurationError for what cannot be done."""
+    if not members:
+        raise ConfigurationError("no worker is running at the moment; the gateway's log says why")
     if command == "explain":
         explained = await members[0].ask({"explain": arguments["request"]})
         return {"error": explained["error"]} if "error" in explained else {"explained": explained}
@@ -50,7 +52,7 @@ async def answer(
     place = {"upstream": upstream, "endpoint": endpoint}
     if command == "weight":
         weight = arguments.get("weight")
-        if not isinstance(weight, int) or not 0 <= weight <= MOST_WEIGHT:
+        if type(weight) is not int or not 0 <= weight <= MOST_WEIGHT:
             raise ConfigurationError(f"a weight is a whole number from 0 to {MOST_WEIGHT}, not {weight!r}")
         publish_weight(publish, upstream, endpoint, weight)
         return {"done": f"{upstream} {endpoint}: weight {weight}"}

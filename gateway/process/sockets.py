@@ -31,7 +31,7 @@ def bind(listener: Listener) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         if address.path:
-            _remove_stale(address.path)
+            remove_stale(address.path)
             bound.bind(address.path)
         else:
             _bind_address(bound, address)
@@ -66,7 +66,7 @@ def named(listeners: Iterable[Listener]) -> list[tuple[str, Listener]]:
     return keyed
 
 
-def _remove_stale(path: str) -> None:
+def remove_stale(path: str) -> None:
     """Take away a socket file that nobody listens on any more; raise OSError if somebody does."""
     try:
         is_socket = stat.S_ISSOCK(os.stat(path).st_mode)

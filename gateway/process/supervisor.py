@@ -158,7 +158,7 @@ class Supervisor:
             fresh = self._member(dead.index)
             try:
                 await self._start_one(fresh)
-            except ConfigurationError as error:
+            except Exception as error:  # whatever it is, the gateway must not be left without workers
                 delay = min(MAX_BACKOFF_SECONDS, delay * 2 or 0.1)
                 log.error("worker %d does not start: %s; next try in %g s", dead.index, error, delay)
                 continue
@@ -190,18 +190,20 @@ class Supervisor:
             try:
                 source = self._load()
                 settings = source.settings()
-                needs_restart = _outer(settings) != _outer(self._settings)
-                if needs_restart:
+                self._check_admin_socket(source, settings)
+                if _outer(settings) != _outer(self._settings):
                     return await self._roll(source, settings)
-                await asyncio.gather(*(member.prepare(asdict(source)) for member in self._members))
+                # One that is dead is being replaced, and takes up the new configuration with its next try.
+                living = [member for member in self._members if member.is_running]
+                await asyncio.gather(*(member.prepare(asdict(source)) for member in living))
             except ConfigurationError as error:
                 for member in self._members:
                     member.send("supervisor.abandon", None)
                 return {"error": str(error)}
-            for member in self._members:
+            for member in living:
                 member.send("supervisor.commit", None)
             self._source, self._settings = source, settings
-            return done(f"configuration of {source.name} is in force in {len(self._members)} workers")
+            return done(f"configuration of {source.name} is in force in {len(living)} workers")
 
     async def restart(self) -> dict[str, Any]:
         """Replace the workers one by one: new code, new plugin versions, the configuration read anew."""
@@ -209,38 +211,49 @@ class Supervisor:
             try:
                 source = self._load()
                 settings = source.settings()
+                self._check_admin_socket(source, settings)
                 await self._nursery.renew()
                 return await self._roll(source, settings)
             except ConfigurationError as error:
                 return {"error": str(error)}
 
+    def _check_admin_socket(self, source: Source, settings: Settings) -> None:
+        if settings.admin_socket != self._settings.admin_socket:
+            raise ConfigurationError(
+                f"{source.name}: admin_socket: to change it, stop the gateway and start it anew"
+            )
+
     async def _roll(self, source: Source, settings: Settings) -> dict[str, Any]:
-        old_source, old_settings, old_members = self._source, self._settings, list(self._members)
-        self._bind(settings.listeners)
-        self._source, self._settings = source, settings
+        old_source, old_settings = self._source, self._settings
         fresh: list[Member] = []
         try:
+            self._bind(settings.listeners)
+            self._source, self._settings = source, settings
             for index in range(settings.workers):
                 member = self._member(index)
                 await self._start_one(member)
                 self._watch(member)
                 fresh.append(member)
-                if index < len(old_members):
-                    self._members[index] = member
-                    self._retire(old_members[index])
+                if index < len(self._members):
+                    # Whoever is there now: one that died meanwhile has been replaced.
+                    self._members[index], old = member, self._members[index]
+                    self._retire(old)
                 else:
                     self._members.append(member)
         except ConfigurationError:
             # Workers that were replaced already stay: they run the same code as the one that failed would have.
             self._source, self._settings = (source, settings) if fresh else (old_source, old_settings)
+            self._close_unused()
             raise
-        for member in old_members[settings.workers :]:
+        for member in self._members[settings.workers :]:
             self._members.remove(member)
             self._retire(member)
         self._close_unused()
         return done(f"{len(fresh)} workers replaced one by one")
 
     def _retire(self, member: Member) -> None:
+        if not member.is_running:
+            return
         self._leaving.add(member)
         member.drain()
         loop = asyncio.get_running_loop()
@@ -249,7 +262,7 @@ class Supervisor:
     def _close_unused(self) -> None:
         used = {key for key, _ in sockets.named(self._settings.listeners)}
         for key in set(self._sockets) - used:
-            self._sockets.pop(key).close()
+            self._close_socket(key, self._sockets.pop(key))
 
     # -- stop --------------------------------------------------------------------------------------------------
 
@@ -276,9 +289,12 @@ class Supervisor:
     def _close_sockets(self) -> None:
         """Nobody is let in any more; the workers still hold their own descriptors until they drain."""
         for key, bound in self._sockets.items():
-            bound.close()
-            if key.startswith("unix:"):
-                Path(key[5:]).unlink(missing_ok=True)
+            self._close_socket(key, bound)
+
+    def _close_socket(self, key: str, bound: socket.socket) -> None:
+        bound.close()
+        if key.startswith("unix:"):
+            Path(key[5:]).unlink(missing_ok=True)
 
     # -- admin -------------------------------------------------------------------------------------------------
 
@@ -300,7 +316,8 @@ class Supervisor:
             self._relay(None, topic, message, keep)
 
         try:
-            reply = await operations.answer(command, arguments, self._members, publish)
+            living = [member for member in self._members if member.is_running]
+            reply = await operations.answer(command, arguments, living, publish)
         except ConfigurationError as error:
             return {"error": str(error)}
         if "done" in reply:
@@ -322,7 +339,7 @@ class Supervisor:
 
 def _outer(settings: Settings) -> tuple[Any, ...]:
     """What only new workers can take up."""
-    return settings.listeners, settings.workers, settings.limits.max_header, settings.admin_socket
+    return settings.listeners, settings.workers, settings.limits.max_header
 
 
 def done(what: str) -> dict[str, Any]:

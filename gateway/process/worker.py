@@ -115,6 +115,7 @@ class Worker:
     async def _configure(self, message: dict[str, Any]) -> None:
         self._index = message["worker"]
         self._app = app = await self._build(message["source"])
+        self._take_up(app)
         for settings, fd in zip(app.settings.listeners, self._bound, strict=True):
             bound = socket.socket(fileno=fd)
             host = Host(app, settings.label)
@@ -133,10 +134,13 @@ class Worker:
     async def _build(self, data: dict[str, Any]) -> App:
         source = Source(**{**data, "own_keys": tuple(data["own_keys"])})
         app = App(source, self._bus, self._index)
-        logging.getLogger("gateway").setLevel(app.settings.log_level.upper())
         await app.startup()
-        self._drain_seconds = app.settings.drain_timeout
         return app
+
+    def _take_up(self, app: App) -> None:
+        """What the whole process goes by, once a configuration is in force."""
+        logging.getLogger("gateway").setLevel(app.settings.log_level.upper())
+        self._drain_seconds = app.settings.drain_timeout
 
     def _commit(self) -> None:
         """Swap one reference: exchanges in flight finish on the App that they began with."""
@@ -144,6 +148,7 @@ class Worker:
         if app is None:
             return
         old, self._app = self._app, app
+        self._take_up(app)
         for host in self._hosts:
             host.app = app
         if old is not None:

@@ -77,8 +77,8 @@ class Split:
 def _score(seed: bytes, key: bytes, weight: float) -> float:
     """Weighted rendezvous hashing: the greatest score wins, with a probability in proportion to its weight."""
     digest = blake2b(key, digest_size=8, key=seed).digest()
-    # 53 bits, so that what is between 0 and 1 never becomes one of them.
-    return -weight / math.log(((int.from_bytes(digest, "big") >> 11) + 0.5) / (1 << 53))
+    # 52 bits and a half: a float holds them exactly, so that what is between 0 and 1 never becomes one of them.
+    return -weight / math.log(((int.from_bytes(digest, "big") >> 12) + 0.5) / (1 << 52))
 
 
 def sticky_key(sticky: str) -> Callable[[Request], bytes]:

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from gateway.testing import wait_for_workers, wait_until
+from gateway.testing import run_command, wait_for_workers, wait_until
 from gateway.testing.tree import children_of, is_alive, name_of
 
 PLUGINS = ["request-id"]
@@ -62,3 +62,13 @@ def test_workers_draw_different_random_numbers(site):
     # Forked processes would give the same ids in the same order if they shared the state of the generator.
     ids = [site.get().header("x-request-id") for _ in range(200)]
     assert len(set(ids)) == 200
+
+
+def test_a_restart_takes_no_module_from_the_current_directory(site, tmp_path):
+    (site.directory / "orjson.py").write_text("raise RuntimeError('not this one')")
+    before = site.workers
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(site.directory)}
+    done = run_command("restart", str(site.site_file), directory=tmp_path, environment=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    wait_until(lambda: not set(before) & set(site.workers), within=10)
+    assert site.get().status == 200

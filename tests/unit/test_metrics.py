@@ -56,3 +56,27 @@ def test_the_text_has_each_name_once_with_its_kind_and_meaning():
 def test_a_name_that_prometheus_does_not_know_is_refused(name):
     with pytest.raises(ValueError, match="letters a to z"):
         Metrics().gauge(name, "", lambda: 0)
+
+
+def test_a_number_that_cannot_be_read_is_named_and_left_out(caplog):
+    metrics = Metrics()
+    for name, value in (("nan", float("nan")), ("inf", float("inf")), ("text", "a"), ("none", None)):
+        metrics.gauge(name, "Wrong", lambda value=value: value)
+    metrics.gauge("broken", "Wrong", lambda: 1 / 0)
+    metrics.gauge("right", "Right", lambda: 1)
+    assert [sample["name"] for sample in metrics.samples()] == ["gateway_right"]
+    for name in ("nan", "inf", "text", "none", "broken"):
+        assert f"metric gateway_{name} cannot be read" in caplog.text
+
+
+def test_mistakes_are_refused_when_a_metric_is_added():
+    metrics = Metrics()
+    metrics.counter("exchanges", "Requests", lambda: 1, code=200)
+    metrics.counter("exchanges", "Requests", lambda: 1, code="404")
+    assert [sample["labels"]["code"] for sample in metrics.samples()] == ["200", "404"]
+    with pytest.raises(ValueError, match="expected a function that gives the number, not 1"):
+        metrics.counter("x", "", 1)
+    with pytest.raises(ValueError, match="'exchanges_total': the name is taken by another counter"):
+        metrics.gauge("exchanges_total", "Mine", lambda: 1)
+    with pytest.raises(ValueError, match="'a-b' is no name"):
+        metrics.counter("a-b", "", lambda: 1)

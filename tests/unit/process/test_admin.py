@@ -54,6 +54,10 @@ async def say(path: Path, line: bytes) -> dict[str, object]:
     return orjson.loads(reply)
 
 
+def _ask_plainly(path: Path) -> dict[str, object]:
+    return admin.ask(path, "x")
+
+
 class TestSocket:
     async def test_only_its_owner_may_use_it(self, serve):
         path = await serve("a.sock")
@@ -67,9 +71,30 @@ class TestSocket:
         finally:
             os.umask(before)
 
-    async def test_a_file_left_behind_is_replaced(self, serve, tmp_path):
-        (tmp_path / "a.sock").write_text("")
+    async def test_a_socket_left_behind_is_replaced(self, serve, tmp_path):
+        with socket.socket(socket.AF_UNIX) as left_behind:
+            left_behind.bind(str(tmp_path / "a.sock"))
         assert (await say(await serve("a.sock"), b'{"command":"x"}\n')) == {"done": "x"}
+
+    async def test_a_file_and_a_socket_in_use_are_left_alone(self, serve, tmp_path):
+        (tmp_path / "a.txt").write_text("mine")
+        with pytest.raises(
+            ConfigurationError, match=r"admin_socket .*a\.txt: a file that is no socket is in the way"
+        ):
+            await serve("a.txt")
+        assert (tmp_path / "a.txt").read_text() == "mine"
+        await serve("a.sock")
+        with pytest.raises(ConfigurationError, match="in use"):
+            await serve("a.sock")
+
+    async def test_a_command_that_fails_gets_an_answer_too(self, tmp_path, caplog):
+        async def failing(command: str, arguments: dict[str, object]) -> dict[str, object]:
+            raise RuntimeError("a bug")
+
+        async with await admin.serve(tmp_path / "a.sock", failing):
+            reply = await asyncio.to_thread(_ask_plainly, tmp_path / "a.sock")
+        assert "a bug" in reply["error"]
+        assert "a command failed" in caplog.text
 
     async def test_a_path_that_cannot_be_is_named(self, tmp_path):
         with pytest.raises(ConfigurationError, match=r"admin_socket .*absent/a\.sock: No such file"):

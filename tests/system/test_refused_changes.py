@@ -1,0 +1,104 @@
+"""A change that is refused leaves nothing behind, and one that mends what is broken is taken."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+
+from gateway.testing import run_command, site_text, wait_for_workers, wait_until
+
+UNSURE = """
+from pathlib import Path
+
+from gateway import hookimpl
+
+
+class Unsure:
+    @hookimpl
+    def startup(self, app):
+        if (Path(__file__).parent / "fail").exists():
+            raise RuntimeError("it does not want to")
+"""
+
+
+def unsure(gateway, origin):
+    return gateway(endpoints=[origin()], workers=2, plugins=["./unsure.py:Unsure"], files={"unsure.py": UNSURE})
+
+
+def test_a_reload_mends_what_keeps_a_dead_worker_from_coming_back(gateway, origin):
+    site = unsure(gateway, origin)
+    (site.directory / "fail").touch()
+    dead = site.workers[0]
+    os.kill(dead, signal.SIGKILL)
+    site.wait_for_log("does not start: plugin 'Unsure' failed in startup: it does not want to")
+    listed = site.command("endpoints", "--json")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    done = site.reload(site.site_file.read_text().replace('"./unsure.py:Unsure"', ""))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "in force in 1 workers" in done.stdout
+    site.wait_for_log("is back", within=15)
+    assert dead not in wait_for_workers(site, 2)
+    assert site.get().status == 200
+
+
+def test_a_refused_reload_leaves_no_second_listener_to_the_bus(gateway, origin):
+    app = origin()
+    site = gateway(endpoints=[app], workers=1, plugins=["./unsure.py:Unsure"], files={"unsure.py": UNSURE})
+    (site.directory / "fail").touch()
+    for _ in range(3):
+        assert site.reload(site.site_file.read_text() + '\nlog_level = "error"\n').returncode == 2
+    name = app.url.removeprefix("http://")
+    assert site.command("drain", "app", name).returncode == 0
+    site.wait_for_log(f"endpoint {name}: up → draining")  # said at level info, which is still in force
+    assert site.log.count("up → draining") == 1
+
+
+def test_a_refused_reload_leaves_no_port_open(gateway, origin):
+    app = origin()
+    site = gateway(endpoints=[app])
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as probe:
+        busy, free = taken.getsockname()[1], probe.getsockname()[1]
+        probe.close()
+        listeners = [{"bind": "127.0.0.1:0"}, {"bind": f"127.0.0.1:{free}"}, {"bind": f"127.0.0.1:{busy}"}]
+        done = site.reload(site_text([app], listeners=listeners))
+        assert done.returncode == 2
+        assert "in use" in done.stderr
+        with socket.socket() as client:
+            assert client.connect_ex(("127.0.0.1", free)) != 0
+
+
+def test_an_admin_socket_takes_the_place_of_no_file_and_of_no_other_gateway(gateway, origin, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "site.toml").write_text(site_text([origin()], admin_socket=str(precious)))
+    done = run_command("run", "site.toml", directory=tmp_path)
+    assert done.returncode == 2
+    assert f"admin_socket {precious}: a file that is no socket is in the way" in done.stderr
+    assert precious.read_text() == "mine"
+
+    path = tmp_path / "admin.sock"
+    site = gateway(endpoints=[origin()], admin_socket=str(path))
+    (tmp_path / "site.toml").write_text(site_text([origin()], admin_socket=str(path)))
+    done = run_command("run", "site.toml", directory=tmp_path)
+    assert done.returncode == 2
+    assert "in use" in done.stderr
+    assert site.command("status", "--admin", str(path)).returncode == 0
+
+
+def test_an_admin_socket_is_not_moved_by_a_reload(gateway, origin, tmp_path):
+    app = origin()
+    site = gateway(endpoints=[app], admin_socket=str(tmp_path / "one.sock"))
+    (site.directory / "site.toml").write_text(site_text([app], admin_socket=str(tmp_path / "other.sock")))
+    done = site.command("reload", "--admin", str(tmp_path / "one.sock"))
+    assert done.returncode == 2
+    assert "admin_socket: to change it, stop the gateway and start it anew" in done.stderr
+
+
+def test_a_reason_with_brackets_and_an_address_with_them_are_shown(gateway, origin):
+    site = gateway(upstreams={"app": {"endpoints": [origin().url, "http://[fd00::1]:8000"]}})
+    assert site.command("drain", "app", "[fd00::1]:8000", "--reason", "see [/ops/1]").returncode == 0
+    shown = site.command("endpoints")
+    assert shown.returncode == 0, shown.stderr
+    assert "[fd00::1]:8000" in shown.stdout
+    wait_until(lambda: "see [/ops/1]" in site.command("endpoints").stdout)
