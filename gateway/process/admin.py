@@ -125,7 +125,10 @@ def find(target: str | None, configured: Path | None = None) -> Path:
     if len(found) == 1:
         return found[0]
     if not running:
-        raise ConfigurationError("no gateway of yours is running")
+        raise ConfigurationError(
+            f"no gateway of yours is running, as far as {default_folder()} tells"
+            "; one with an admin_socket is found by its site file or by --admin"
+        )
     rows = [f"{item['target']} on {', '.join(item['listeners'])}: --admin {path}" for path, item in running.items()]
     listed = "\n  ".join(rows)
     if target and not found:
