@@ -1,10 +1,12 @@
-"""A change that is refused leaves nothing behind, and one that mends what is broken is taken."""
+"""A change that is refused or disturbed leaves nothing behind, and one that mends what is broken is taken."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 from gateway.testing import run_command, site_text, wait_for_workers, wait_until
 
@@ -102,3 +104,39 @@ def test_a_reason_with_brackets_and_an_address_with_them_are_shown(gateway, orig
     assert shown.returncode == 0, shown.stderr
     assert "[fd00::1]:8000" in shown.stdout
     wait_until(lambda: "see [/ops/1]" in site.command("endpoints").stdout)
+
+
+WAITS = """
+import asyncio
+from pathlib import Path
+
+from gateway import hookimpl
+
+
+class Waits:
+    @hookimpl
+    async def startup(self, app):
+        while not (Path(__file__).parent / "go").exists():
+            await asyncio.sleep(0.01)
+"""
+
+
+def test_a_worker_that_dies_during_a_rolling_restart_leaves_no_orphan(gateway, origin):
+    site = gateway(
+        endpoints=[origin()], workers=2, plugins=["./waits.py:Waits"], files={"waits.py": WAITS, "go": ""}
+    )
+    before = site.workers
+    second = int(re.search(r"^\W*1\W+(\d+)", site.command("status").stdout, re.MULTILINE)[1])
+    (site.directory / "go").unlink()
+    with ThreadPoolExecutor() as pool:
+        restarting = pool.submit(site.restart)
+        wait_for_workers(site, 3)  # the first of the new ones waits
+        os.kill(second, signal.SIGKILL)
+        wait_until(lambda: len(set(site.workers) - set(before)) == 2)  # and so does the one in its place
+        (site.directory / "go").touch()
+        assert restarting.result().returncode == 0
+    wait_until(lambda: not set(before) & set(site.workers), within=10)
+    there = wait_for_workers(site, 2)
+    shown = site.command("status").stdout
+    assert all(str(pid) in shown for pid in there), shown
+    assert "draining" not in shown
