@@ -67,11 +67,18 @@ class Member:
         """Start the process and wait until it serves. Raises ConfigurationError with what it says."""
         try:
             ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise ConfigurationError(f"worker {self.index} cannot be started: {error.strerror}") from None
+        try:
             with theirs:
                 self.pid = await self._nursery.bear([theirs.fileno(), *(bound.fileno() for bound in self._bound)])
             self._ended = _end_of(self.pid)
         except OSError as error:
+            ours.close()  # a worker that was born all the same sees that, and ends
             raise ConfigurationError(f"worker {self.index} cannot be started: {error.strerror}") from None
+        except BaseException:
+            ours.close()
+            raise
         self._link = await Link.open(ours)
         self._reading = asyncio.create_task(self._follow(self._link))
         for topic, messages in self._kept.items():
