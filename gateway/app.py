@@ -87,9 +87,10 @@ class App:
         secret = self.settings.explain_secret
         self._explainer = LiveExplainer(secret.get_secret_value()) if secret else None
         names = frozenset(name for name, _ in self._every_plugin)
+        self._is_started = False
         self._agreement = Agreement(self.bus, self.upstreams, names)
         for upstream in self.upstreams.values():
-            upstream.on_change = self._endpoint_changed
+            upstream.on_change = partial(self._endpoint_changed, upstream.name)
         self._register_metrics()
 
     def _register_metrics(self) -> None:
@@ -154,6 +155,7 @@ class App:
     async def startup(self) -> None:
         """Start the plugins, in order. Raises PluginError if one refuses; those before it are shut down."""
         self._agreement.begin()
+        self._is_started = True
         started: list[tuple[str, object]] = []
         for name, plugin in self._every_plugin:
             try:
@@ -295,8 +297,13 @@ class App:
         else:
             log.log(level, "request %s: %s: %s", exchange.id, type(error).__name__, error)
 
-    def _endpoint_changed(self, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str) -> None:
-        log.info("endpoint %s: %s → %s: %s", endpoint.name, old.value, new.value, reason)
+    def _endpoint_changed(
+        self, upstream: str, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str
+    ) -> None:
+        if self._is_started:  # else it is what others have said long ago
+            log.info(
+                "upstream %s: endpoint %s: %s → %s: %s", upstream, endpoint.name, old.value, new.value, reason
+            )
         self._observers.tell_endpoint(endpoint, old, new, reason)
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ Owns files, entry points of profiles, and the error text. Does not load plugins 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from gateway.errors import ConfigurationError
 
 PROFILES = "gateway.profiles"
 """The entry-point group: a profile's name → the module beside whose `profile.toml` it is."""
+
+_LINE = re.compile(r"\(at line (\d+)").search
 
 COMMAND_LINE = "command line"
 """In the place of a site file's name."""
@@ -98,8 +101,20 @@ def read_toml(path: Path) -> Data:
         raise ConfigurationError(f"{path}: no such file") from None
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not TOML: {error}{_line_of(path, error)}") from None
+
+
+def _line_of(path: Path, error: tomllib.TOMLDecodeError) -> str:
+    """The line that an error is about, and what is meant by the errors that speak of a parser's insides."""
+    told = ""
+    if place := _LINE(str(error)):
+        told = f": {path.read_text(encoding='utf-8').splitlines()[int(place[1]) - 1].strip()}"
+    if "Cannot" in str(error):
+        told += "\n  (the same key stands there twice, or both as a list and as a table)"
+    return told
 
 
 def merge(site: Data, *, name: str, base: Path) -> Source:

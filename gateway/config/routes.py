@@ -240,9 +240,11 @@ class Route(Model):
         """The name, or what it matches."""
         return self.name or self.match.describe()
 
-    def upstreams(self) -> list[str]:
-        """Every upstream that it names."""
-        return [*filter(None, [self.upstream]), *self.split, *([self.mirror.upstream] if self.mirror else [])]
+    def upstreams(self) -> dict[str, str]:
+        """Every upstream that it names, by the key that names it."""
+        named = {"upstream": self.upstream} if self.upstream else {}
+        named |= {f"split.{name}": name for name in self.split}
+        return named | ({"mirror.upstream": self.mirror.upstream} if self.mirror else {})
 
     def describe(self) -> str:
         """What becomes of a request, in one line: `upstream app, path rewritten to /internal/`."""
@@ -304,12 +306,9 @@ def check_routes(routes: Sequence[Route], upstreams: Iterable[str]) -> None:
     known = sorted(upstreams)
     seen: dict[object, tuple[int, Route]] = {}
     for index, route in enumerate(routes):
-        for name in route.upstreams():
+        for key, name in route.upstreams().items():
             if name not in known:
-                raise ValueError(
-                    f"route {route.label!r} names upstream {name!r}, which is not defined"
-                    f" (known: {', '.join(known) or 'none'})"
-                )
+                raise ValueError(f"routes[{index}].{key}: no upstream {name!r}{nearest(name, known)}")
         first, other = seen.setdefault(route.match.identity(), (index, route))
         if other is not route:
             raise ValueError(

@@ -269,7 +269,7 @@ class Supervisor:
     async def _drain_all(self) -> None:
         self._stop.set()
         self._close_sockets()
-        members = [*self._members, *self._leaving]
+        members = [*self._members, *self._starting, *self._leaving]
         for member in members:
             member.drain()
         waits = [asyncio.ensure_future(member.wait()) for member in members if member.is_running]

@@ -50,6 +50,12 @@ def name_of(app) -> str:
     return app.url.removeprefix("http://")
 
 
+def test_what_is_no_request_is_refused_with_how_one_is_written(ask):
+    done = ask("bogus")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a request is written 'GET /path', not 'bogus'" in done.stderr
+
+
 def test_it_names_the_route_the_hooks_the_endpoints_and_the_pick(ask, apps):
     record = json.loads(ask("GET /v1/users?a=b", "-H", "Host: api.example.com", "--json").stdout)
     assert record["request"] == "GET api.example.com/v1/users?a=b"

@@ -52,7 +52,20 @@ def test_a_refused_reload_leaves_no_second_listener_to_the_bus(gateway, origin):
         assert site.reload(site.site_file.read_text() + '\nlog_level = "error"\n').returncode == 2
     name = app.url.removeprefix("http://")
     assert site.command("drain", "app", name).returncode == 0
-    site.wait_for_log(f"endpoint {name}: up → draining")  # said at level info, which is still in force
+    # Said at level info, which is still in force.
+    site.wait_for_log(f"upstream app: endpoint {name}: up → draining")
+    assert site.log.count("up → draining") == 1
+
+
+def test_a_reload_does_not_tell_again_what_has_become_of_endpoints(gateway, origin):
+    app = origin()
+    site = gateway(endpoints=[app], workers=1)
+    name = app.url.removeprefix("http://")
+    assert site.command("drain", "app", name).returncode == 0
+    site.wait_for_log("up → draining")
+    assert site.reload().returncode == 0
+    assert site.command("enable", "app", name).returncode == 0
+    site.wait_for_log("draining → up")
     assert site.log.count("up → draining") == 1
 
 

@@ -6,11 +6,13 @@ Owns what they answer and count.
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 HEALTH_PATH = b"/healthz"
+BUSY_SECONDS = 0.1
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE).search
 
@@ -29,7 +31,13 @@ class Origin:
     async def start(self) -> None:
         """Listen: the first time on any free port, later on the same one."""
         host, _, port = (self.address or "127.0.0.1:0").rpartition(":")
-        self._server = await asyncio.start_server(self._serve, host, int(port))
+        while self._server is None:
+            try:
+                self._server = await asyncio.start_server(self._serve, host, int(port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or not self.address:
+                    raise
+                await asyncio.sleep(BUSY_SECONDS)  # a client was given our port meanwhile
         self.address = "{}:{}".format(*self._server.sockets[0].getsockname()[:2])
 
     def die(self) -> None:

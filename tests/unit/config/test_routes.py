@@ -199,10 +199,16 @@ class TestActions:
     def test_a_mistake_is_named_with_its_key(self, complaint, route, said):
         assert complaint(f"{{ {route} }}").startswith(f"routes[0]{said}")
 
-    @pytest.mark.parametrize("route", ["split = { app = 1, ap = 1 }", "upstream = 'app', mirror = 'ap'"])
-    def test_an_upstream_that_is_not_defined_is_named_wherever_it_stands(self, complaint, route):
-        said = complaint(f"{{ {route} }}")
-        assert said == "route '*/' names upstream 'ap', which is not defined (known: app, new)"
+    @pytest.mark.parametrize(
+        ("key", "route"),
+        [
+            ("upstream", "upstream = 'ap'"),
+            ("split.ap", "split = { app = 1, ap = 1 }"),
+            ("mirror.upstream", "upstream = 'app', mirror = 'ap'"),
+        ],
+    )
+    def test_an_upstream_that_is_not_defined_is_named_wherever_it_stands(self, complaint, key, route):
+        assert complaint(f"{{ {route} }}") == f"routes[0].{key}: no upstream 'ap'; did you mean 'app'?"
 
     @pytest.mark.parametrize(
         "route",
