@@ -50,7 +50,7 @@ def explain(
     method, _, place = request.partition(" ")
     if not place:
         method, place = "GET", request
-    if not place.startswith(("/", "http://", "https://")):
+    if place == request and not place.startswith(("/", "http://", "https://")):
         raise ConfigurationError(f"a request is written 'GET /path', not {request!r}")
     asked: dict[str, Any] = {
         "method": method,

@@ -113,7 +113,7 @@ def _line_of(path: Path, error: tomllib.TOMLDecodeError) -> str:
     if place := _LINE(str(error)):
         told = f": {path.read_text(encoding='utf-8').splitlines()[int(place[1]) - 1].strip()}"
     if "Cannot" in str(error):
-        told += "\n  (the same key stands there twice, or both as a list and as a table)"
+        told += " (the same key stands there twice, or both as a list and as a table)"
     return told
 
 

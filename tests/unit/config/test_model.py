@@ -201,9 +201,9 @@ def test_a_route_to_an_upstream_that_is_not_defined_is_refused_with_those_that_a
     written = {
         "listeners": [{"bind": ":0"}],
         "upstreams": {"app": {"endpoints": ["http://a"]}},
-        "routes": [{"upstream": "api"}],
+        "routes": [{"upstream": "ap"}],
     }
-    with pytest.raises(ValidationError, match=r"routes\[0\]\.upstream: no upstream 'api'; did you mean 'app'\?"):
+    with pytest.raises(ValidationError, match=r"routes\[0\]\.upstream: no upstream 'ap'; did you mean 'app'\?"):
         Settings.model_validate(written)
 
 
