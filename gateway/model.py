@@ -244,6 +244,8 @@ class Exchange:
     forwarded_path: bytes | None
     """The path that endpoints see, if it is not the request's: a route has rewritten it."""
     response: Response | None = None
+    answered_by: str | None = None
+    """The plugin that answered in an endpoint's stead; `route` for a route's own answer."""
     error: GatewayError | None
     """The failure that the client was told of, if any."""
     ended: float = 0.0
@@ -293,6 +295,11 @@ class Exchange:
     def started_at(self) -> float:
         """When the exchange began, in seconds since the epoch."""
         return time.time() - (time.monotonic() - self.started)
+
+    def answered(self, who: str, what: str) -> None:
+        """Leave a record of who answered in an endpoint's stead, and what."""
+        self.answered_by = who
+        self.note(who, f"answered {what}")
 
     def note(self, who: str, what: str) -> None:
         """Leave a record of a decision, for `explain`, the access log and tracing."""

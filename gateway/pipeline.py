@@ -159,7 +159,7 @@ class Pipeline:
                 log.exception("plugin %r failed in on_error", plugin)
                 continue
             if response is not None:
-                exchange.note(plugin, f"answered {response.status} for {type(error).__name__}")
+                exchange.answered(plugin, f"{response.status} for {type(error).__name__}")
                 return response
         return None
 
@@ -243,7 +243,7 @@ def wrap(
 def _answer(exchange: Exchange, plugin: str, response: object) -> Response:
     if not isinstance(response, Response):
         raise PluginError(f"plugin {plugin!r} answered in on_request with {response!r}, not a Response")
-    exchange.note(plugin, f"answered {response.status}")
+    exchange.answered(plugin, str(response.status))
     return response
 
 

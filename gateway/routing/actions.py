@@ -155,7 +155,7 @@ class Redirecting:
         location = quote_from_bytes(fill(self._pieces, values).encode("latin-1"), safe=_KEPT_IN_LOCATION)
         if self._is_relative:  # "//host" would be another host
             location = "/" + location.lstrip("/")
-        exchange.note("route", f"answered {self._status}")
+        exchange.answered("route", str(self._status))
         return Response.redirect(location, self._status)
 
 
@@ -171,5 +171,5 @@ class Responding:
 
     def __call__(self, exchange: Exchange) -> Response:
         """The answer to one request."""
-        exchange.note("route", f"answered {self._status}")
+        exchange.answered("route", str(self._status))
         return Response(self._status, self._headers.copy(), self._body)

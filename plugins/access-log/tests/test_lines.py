@@ -90,7 +90,7 @@ def test_an_answer_of_a_plugin_names_it(make_exchange):
     exchange = make_exchange()
     exchange.attempts.clear()
     exchange.note("headers", "looked")
-    exchange.note("rate-limit", "answered 429")
+    exchange.answered("rate-limit", "429")
     line = as_json(exchange)
     assert line["answered_by"] == "rate-limit"
     assert (line["endpoint"], line["upstream"], line["attempts"], line["upstream_ms"]) == (None, None, 0, None)

@@ -168,7 +168,7 @@ class TestSites:
             ('profile = "./absent.toml"', "absent.toml: no such file"),
             ("a = = 1", "not TOML: Invalid value (at line 1, column 5): a = = 1"),
             ('plugins = ["a"]\nplugins.b = {}', "(the same key stands there twice, or both as a list and as a table)"),
-            ("workers = 1\nworkers = 2", "line 2, column 12): workers = 2"),
+            ("workers = 1\nworkers = 2\n", "(at line 2, column 12): workers = 2"),
         ],
     )
     def test_a_wrong_site_is_named(self, check, text, said):

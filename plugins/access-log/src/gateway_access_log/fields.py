@@ -79,7 +79,7 @@ FIELDS: dict[str, Field] = {
     ),
     "answered_by": Field(
         "the plugin that answered in an endpoint's stead",
-        "text[answerer(exchange)] if exchange.notes else nothing",
+        "text[exchange.answered_by] if exchange.notes else nothing",
         Kind.WRITTEN,
     ),
 }  # fmt: skip
@@ -126,7 +126,6 @@ def _names(clock: Callable[[], float]) -> dict[str, object]:
     return {
         "CLIENT_LEFT": CLIENT_LEFT,
         "PROTOCOLS": PROTOCOLS,
-        "answerer": _answerer,
         "clf": _clock_text("%d/%b/%Y:%H:%M:%S +0000", [b""]),
         "clock": clock,
         "failure": _failure,
@@ -160,10 +159,3 @@ def _spent(attempts: Sequence[Attempt], now: float) -> float:
 
 def _failure(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _answerer(exchange: Exchange) -> str | None:
-    for who, what in exchange.notes:
-        if what.startswith("answered"):
-            return who
-    return None

@@ -9,13 +9,14 @@ seal over both. An id is of one upstream, so that a cookie says nothing to anoth
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from hashlib import blake2b
 
 from gateway import App, Endpoint, Exchange, Response, StateKey, Upstream, hookimpl
-from gateway_persistence.cookie_fields import take_cookies
-from gateway_persistence.endpoint_ids import EndpointIds
+from gateway_persistence.cookie_fields import Fields, take_cookies
+from gateway_persistence.endpoint_ids import EndpointIds, IdTable
 from gateway_persistence.keys import ID_CHARACTERS, SEAL_CHARACTERS, Key, KeyRing
 from gateway_persistence.plugin import Persistence, is_moved, served_by
 from gateway_persistence.settings import Settings
@@ -25,16 +26,26 @@ VALUE_CHARACTERS = PAYLOAD_CHARACTERS + SEAL_CHARACTERS
 DEFAULT_PREFIX = b"gw-"
 MAX_GENUINE = 16_384
 """Values that are known to be ours, so that the seal of a busy session is not computed again and again."""
+MAX_KNOWN = 4_096
+"""Whole Cookie fields that are known, so that those of a busy session are not read again and again."""
+MAX_KNOWN_BYTES = 2_048
 
 
-class Found:
-    """The cookies that came with a request, and what they turned out to say."""
+class Sent:
+    """Cookies of ours as a client sent them, and what they say: read once for all requests that bring the same."""
 
-    __slots__ = ("cookies", "endpoint", "is_fresh", "is_read")
+    __slots__ = ("cookies", "endpoint", "is_fresh", "rest", "table", "text", "until")
 
-    def __init__(self, cookies: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, cookies: list[tuple[bytes, bytes]], text: bytes = b"", rest: bytes = b"") -> None:
         self.cookies = cookies
-        self.is_read = False
+        self.text = text
+        """The Cookie field that they came in; empty if they came in several."""
+        self.rest = (b"cookie", rest) if rest else None
+        """What that field is without them."""
+        self.table: IdTable | None = None
+        """The endpoints and keys by which the following was found; None before that."""
+        self.until = math.inf
+        """When it has to be found anew, in seconds since the epoch."""
         self.endpoint: Endpoint | None = None
         self.is_fresh = False
         """Whether the client need not get a new one for the same endpoint."""
@@ -56,7 +67,8 @@ class CookieSessions(Persistence, kinds=("cookie",)):
         self._mark = self._name or DEFAULT_PREFIX
         """What the names of ours contain."""
         self._genuine: dict[bytes, Key] = {}
-        self._state: StateKey[Found] = StateKey("persistence")
+        self._known: dict[bytes, Sent] = {}
+        self._state: StateKey[Sent] = StateKey("persistence")
 
     @hookimpl
     def startup(self, app: App) -> None:
@@ -74,24 +86,45 @@ class CookieSessions(Persistence, kinds=("cookie",)):
     def on_request(self, exchange: Exchange) -> None:
         """Take our cookies out of what goes upstream."""
         # hot: l7-balancer
-        mark = self._mark
+        mark, first, is_single = self._mark, -1, True
         fields = exchange.request.headers.raw
         for place, (name, value) in enumerate(fields):
             if name == b"cookie" and mark in value:
-                cookies = take_cookies(fields, mark, self._own, place)
-                if cookies:
-                    exchange[self._state] = Found(cookies)
-                return
+                if first >= 0:
+                    is_single = False
+                    break
+                first, text = place, value
+        if first < 0:
+            return
+        known = self._known.get(text) if is_single else None
+        if known is None:
+            known = self._take(fields, first, is_single)
+        elif known.rest is None:
+            del fields[first]
+        else:
+            fields[first] = known.rest
+        if known is not None:
+            exchange[self._state] = known
+
+    def _take(self, fields: Fields, first: int, is_single: bool) -> Sent | None:
+        count, text = len(fields), fields[first][1]
+        cookies = take_cookies(fields, self._mark, self._own, first)
+        if not cookies:
+            return None
+        if not is_single:
+            return Sent(cookies)
+        return Sent(cookies, text, fields[first][1] if len(fields) == count else b"")
 
     def bound(self, exchange: Exchange) -> Endpoint | None:
         """The endpoint of the cookie that belongs to the exchange's upstream."""
         # hot: l7-balancer
-        found = exchange.get(self._state)
-        if found is None:
+        sent = exchange.get(self._state)
+        if sent is None:
             return None
-        if not found.is_read:
-            self._read(found, exchange.upstream)
-        return found.endpoint
+        table = self._ids.of(exchange.upstream)
+        if sent.table is not table or self._clock() >= sent.until:
+            self._read(sent, table)
+        return sent.endpoint
 
     @hookimpl
     def on_response(self, exchange: Exchange, response: Response) -> None:
@@ -116,22 +149,32 @@ class CookieSessions(Persistence, kinds=("cookie",)):
             )
             response.headers.raw.append((b"set-cookie", made + self._tail + (b"; Secure" if is_secure else b"")))
 
-    def _read(self, found: Found, upstream: Upstream) -> None:
-        """Find the first cookie that is of this upstream, genuine and not too old."""
-        found.is_read = True
-        wanted = self._names.get(upstream.name)
-        table = self._ids.of(upstream)
-        for name, value in found.cookies:
+    def _read(self, sent: Sent, table: IdTable) -> None:
+        """Find the first cookie that is of this table's upstream, genuine and not too old."""
+        sent.table, sent.until = table, math.inf
+        sent.endpoint, sent.is_fresh = None, False
+        wanted = self._names.get(table.upstream)
+        for name, value in sent.cookies:
             if name != wanted or len(value) != VALUE_CHARACTERS:
                 continue
             known = table.by_id.get(value[:ID_CHARACTERS])
             if known is None or not self._is_genuine(value, known[1]):
                 continue
-            age = self._clock() - int(value[ID_CHARACTERS:PAYLOAD_CHARACTERS], 16)
-            if not self._ttl or age <= self._ttl:
-                found.endpoint = known[0]
-                found.is_fresh = known[1] is table.keys[0] and (not self._ttl or 2 * age < self._ttl)
-                return
+            made, now = int(value[ID_CHARACTERS:PAYLOAD_CHARACTERS], 16), self._clock()
+            if self._ttl and now > made + self._ttl:
+                continue
+            is_young = not self._ttl or now < made + self._ttl / 2
+            if self._ttl:
+                sent.until = made + (self._ttl / 2 if is_young else self._ttl)
+            sent.endpoint, sent.is_fresh = known[0], is_young and known[1] is table.keys[0]
+            self._remember(sent)
+            return
+
+    def _remember(self, sent: Sent) -> None:
+        if 0 < len(sent.text) <= MAX_KNOWN_BYTES:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[sent.text] = sent
 
     def _is_genuine(self, value: bytes, key: Key) -> bool:
         if self._genuine.get(value) is key:

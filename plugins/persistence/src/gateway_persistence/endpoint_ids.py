@@ -14,9 +14,10 @@ from gateway_persistence.keys import Key, KeyRing
 class IdTable:
     """The ids of one upstream's endpoints, under every key."""
 
-    __slots__ = ("by_id", "endpoints", "ids", "keys")
+    __slots__ = ("by_id", "endpoints", "ids", "keys", "upstream")
 
     def __init__(self, upstream: str, endpoints: Sequence[Endpoint], keys: tuple[Key, ...]) -> None:
+        self.upstream = upstream
         self.endpoints = endpoints
         self.keys = keys
         self.by_id: dict[bytes, tuple[Endpoint, Key]] = {

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from gateway import Endpoint, Exchange, hookimpl
+from gateway import Endpoint, EndpointState, Exchange, hookimpl
 from gateway_persistence.settings import Settings
+
+
+_UP = EndpointState.UP
 
 
 class Persistence:
@@ -41,8 +44,11 @@ class Persistence:
         """The endpoint that the session is bound to, if it can serve."""
         # hot: l7-balancer
         endpoint = self.bound(exchange)
-        if endpoint is not None and can_serve(endpoint, exchange, endpoints):
-            return endpoint
+        if endpoint is not None:
+            if endpoint.state is _UP and not exchange.attempts:
+                return endpoint
+            if can_serve(endpoint, exchange, endpoints):
+                return endpoint
         return self.instead(exchange, endpoints)
 
     def bound(self, exchange: Exchange) -> Endpoint | None:
