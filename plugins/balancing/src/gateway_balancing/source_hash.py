@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from gateway_balancing.keys import Key
 from gateway_balancing.loads import BalanceFactor
 from gateway_balancing.ring_hash import Rings
 
+MAX_CLIENTS = 8192
+"""Clients whose network is remembered."""
 MAPPED = b"\0" * 10 + b"\xff\xff"
 """How an IPv6 address begins that stands for an IPv4 address (RFC 4291 2.5.5.2)."""
 
@@ -41,9 +44,8 @@ def network_function(prefix_v4: int, prefix_v6: int) -> Key:
     mask_v4 = _mask(prefix_v4, 32)
     mask_v6 = _mask(prefix_v6, 128)
 
-    def network(exchange: Exchange) -> bytes | None:
-        # hot: l7-balancer
-        client = exchange.request.client
+    @lru_cache(MAX_CLIENTS)
+    def network_of(client: str) -> bytes | None:
         if not client:
             return None
         try:
@@ -57,6 +59,10 @@ def network_function(prefix_v4: int, prefix_v6: int) -> Key:
         except OSError:
             return client.encode()
         return (int.from_bytes(raw, "big") & mask_v4).to_bytes(4, "big")
+
+    def network(exchange: Exchange) -> bytes | None:
+        # hot: l7-balancer
+        return network_of(exchange.request.client)
 
     return network
 
