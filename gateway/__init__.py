@@ -15,6 +15,7 @@ from gateway.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
+from gateway.file_body import FileBody, OpenFile
 from gateway.headers import Headers
 from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
@@ -41,11 +42,13 @@ __all__ = [
     "EndpointSettings",
     "EndpointState",
     "Exchange",
+    "FileBody",
     "FilePath",
     "GatewayError",
     "Headers",
     "Metrics",
     "NoEndpoint",
+    "OpenFile",
     "PluginConfig",
     "PluginError",
     "Registry",

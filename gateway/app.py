@@ -6,10 +6,13 @@ builds a new one beside it. Does not listen (`listeners`) and does not fork (`pr
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -88,6 +91,8 @@ class App:
         self._explainer = LiveExplainer(secret.get_secret_value()) if secret else None
         names = frozenset(name for name, _ in self._every_plugin)
         self._is_started = False
+        self._routes_behind: dict[tuple[Route, int], Route] = {}
+        """Routes without the first of their plugins, by which that is."""
         self._agreement = Agreement(self.bus, self.upstreams, names)
         for upstream in self.upstreams.values():
             upstream.on_change = partial(self._endpoint_changed, upstream.name)
@@ -194,15 +199,20 @@ class App:
         return request.peer in self._trusted
 
     async def respond(
-        self, exchange: Exchange, forward: Callable[[Exchange], Awaitable[Response]] = forward
+        self,
+        exchange: Exchange,
+        forward: Callable[[Exchange], Awaitable[Response]] = forward,
+        route: Route | None = None,
     ) -> Response:
         """The response to an exchange, errors included. Its body may still be arriving.
 
-        `forward` is how the upstream is asked; opening a tunnel is another way (`gateway.tunnel`).
+        `forward` is how the upstream is asked; opening a tunnel is another way (`gateway.tunnel`). An exchange that
+        has its `route` already is not looked at again.
         """
         # hot: plain
         try:
-            route = self._admit(exchange)
+            if route is None:
+                route = self._admit(exchange)
             if route is None:
                 route = await self._admit_by_body(exchange)
             if self._explainer is not None:
@@ -212,6 +222,8 @@ class App:
             response, limit = pipeline.unanswered
             if pipeline.on_request:
                 response, limit = pipeline.ask_now(exchange) if is_plain else await pipeline.ask(exchange)
+                if response is not None and not isinstance(response, Response):
+                    response, limit = await pipeline.ask_on(exchange, response, limit)
             if response is None and route.act is not None:
                 response = route.act(exchange)
             if response is not None:
@@ -236,6 +248,31 @@ class App:
             response = await self._respond_to_error(exchange, GatewayError(repr(error)))
         exchange.response = response
         return response
+
+    @asynccontextmanager
+    async def ask_behind(self, plugin: object, exchange: Exchange) -> AsyncIterator[Response]:
+        """What the plugins listed behind `plugin`, and the upstream, say to a copy of an exchange: errors included.
+
+        The copy has no body, and nobody else sees it: for a plugin that wants a response for later. Its own body has
+        to be read within the block.
+        """
+        asked = exchange.copy()
+        asked.route = self._behind(exchange.route, plugin)
+        try:
+            response = await self.respond(asked, route=asked.route)
+            yield response
+        finally:
+            if asked.open_body is not None:
+                asked.open_body.close(asked.error)
+            asked.ended = time.monotonic()
+            asked.route.pipeline.complete(asked)
+
+    def _behind(self, route: Route, plugin: object) -> Route:
+        key = (route, id(plugin))
+        if key not in self._routes_behind:
+            self._routes_behind[key] = behind = copy.copy(route)
+            behind.pipeline = route.pipeline.behind(plugin)
+        return self._routes_behind[key]
 
     def _admit(self, exchange: Exchange) -> Route | None:
         """Check the request and find its route, which is set even when this raises; None if the body decides."""

@@ -16,9 +16,8 @@ from gateway.config.actions import Mirror as MirrorSettings
 from gateway.config.routes import Route as RouteSettings
 from gateway.errors import ConnectFailed, GatewayError, NoEndpoint
 from gateway.forward import forward
-from gateway.headers import Headers
 from gateway.metrics import Metrics
-from gateway.model import Exchange, Request, Response
+from gateway.model import Exchange, Response
 from gateway.pipeline import Pipeline
 from gateway.routing import Route
 from gateway.upstream.group import Upstream
@@ -74,15 +73,8 @@ class Mirror:
 
     def _copy(self, exchange: Exchange) -> Exchange:
         """The request as it is now: the plugins have seen it, and it is not sent yet."""
-        original = exchange.request
-        request = Request.__new__(Request)
-        for name in Request.__slots__:
-            setattr(request, name, getattr(original, name))
-        request.headers = Headers.adopt(original.headers.raw.copy())
-        request.body, request.has_body = None, False
-        copy = Exchange(exchange.app, request, exchange.listener)
+        copy = exchange.copy()
         copy.route, copy.upstream = self._route, self._route.upstream
-        copy.forwarded_path = exchange.forwarded_path
         return copy
 
     def send(self, copy: Exchange, body: bytes) -> None:

@@ -296,6 +296,19 @@ class Exchange:
         """When the exchange began, in seconds since the epoch."""
         return time.time() - (time.monotonic() - self.started)
 
+    def copy(self) -> Exchange:
+        """An exchange of its own with the same request as it is now, without its body, and with the same way."""
+        original = self.request
+        request: Request = _new(Request)
+        for name in Request.__slots__:
+            setattr(request, name, getattr(original, name))
+        request.headers = original.headers.copy()
+        request.body, request.has_body = None, False
+        copy = Exchange(self.app, request, self.listener)
+        copy.route, copy.upstream = self.route, self.upstream
+        copy.forwarded_path = self.forwarded_path
+        return copy
+
     def answered(self, who: str, what: str) -> None:
         """Leave a record of who answered in an endpoint's stead, and what."""
         self.answered_by = who

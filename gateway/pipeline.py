@@ -6,9 +6,10 @@ load plugins and does not do I/O.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
@@ -113,6 +114,9 @@ class Pipeline:
                     response = await call(exchange)
                 else:
                     response = call(exchange)
+                    if response is not None and not isinstance(response, Response) and inspect.isawaitable(response):
+                        await as_task()
+                        response = await response
             except GatewayError:
                 raise
             except Exception as error:
@@ -121,14 +125,27 @@ class Pipeline:
                 return _answer(exchange, plugin, response), position
         return self.unanswered
 
-    def ask_now(self, exchange: Exchange) -> tuple[Response | None, int]:
-        """`ask` for a pipeline that is synchronous."""
+    async def ask_on(
+        self, exchange: Exchange, pending: Awaitable[Response | None], position: int
+    ) -> tuple[Response | None, int]:
+        """Wait for what the plugin at a position has to say, and go on with those behind it."""
+        behind = copy.copy(self)
+        places = [step.position for step in self.on_request]
+        mine = places.index(position)
+        step = self.on_request[mine]._replace(call=lambda _: pending)
+        behind.on_request = (step, *self.on_request[mine + 1 :])
+        return await behind.ask(exchange)
+
+    def ask_now(self, exchange: Exchange) -> tuple[Response | Awaitable[Response | None] | None, int]:
+        """`ask` for a pipeline that is synchronous. What has to be awaited goes on with `ask_on`."""
         # hot: l7-balancer
         plugin = ""
         try:
             for call, _, position, plugin in self.on_request:
                 response = call(exchange)
                 if response is not None:
+                    if not isinstance(response, Response) and inspect.isawaitable(response):
+                        return response, position
                     return _answer(exchange, plugin, response), position
         except GatewayError:
             raise
@@ -178,6 +195,11 @@ class Pipeline:
                 call(endpoint, old, new, reason)
             except Exception:
                 log.exception("plugin %r failed in on_endpoint", plugin)
+
+    def behind(self, plugin: object) -> Pipeline:
+        """The pipeline of the plugins listed behind one of these."""
+        places = [place for place, (_, listed) in enumerate(self.plugins) if listed is plugin]
+        return Pipeline(self.plugins[places[0] + 1 :] if places else ())
 
     def __repr__(self) -> str:
         return f"<Pipeline {' → '.join(name for name, _ in self.plugins) or 'empty'}>"
