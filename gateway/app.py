@@ -221,9 +221,13 @@ class App:
             is_plain = pipeline.is_synchronous
             response, limit = pipeline.unanswered
             if pipeline.on_request:
-                response, limit = pipeline.ask_now(exchange) if is_plain else await pipeline.ask(exchange)
-                if response is not None and not isinstance(response, Response):
-                    response, limit = await pipeline.ask_on(exchange, response, limit)
+                if is_plain:
+                    said, limit = pipeline.ask_now(exchange)
+                    if said is not None and not isinstance(said, Response):
+                        said, limit = await pipeline.ask_on(exchange, said, limit)
+                    response = said
+                else:
+                    response, limit = await pipeline.ask(exchange)
             if response is None and route.act is not None:
                 response = route.act(exchange)
             if response is not None:
@@ -253,8 +257,8 @@ class App:
     async def ask_behind(self, plugin: object, exchange: Exchange) -> AsyncIterator[Response]:
         """What the plugins listed behind `plugin`, and the upstream, say to a copy of an exchange: errors included.
 
-        The copy has no body, and nobody else sees it: for a plugin that wants a response for later. Its own body has
-        to be read within the block.
+        The copy has no body, and nobody else sees it: for a plugin that wants a response for later. The body of the
+        response has to be read within the block.
         """
         asked = exchange.copy()
         asked.route = self._behind(exchange.route, plugin)
@@ -338,9 +342,7 @@ class App:
         self, upstream: str, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str
     ) -> None:
         if self._is_started:  # else it is what others have said long ago
-            log.info(
-                "upstream %s: endpoint %s: %s → %s: %s", upstream, endpoint.name, old.value, new.value, reason
-            )
+            log.info("upstream %s: endpoint %s: %s → %s: %s", upstream, endpoint.name, old.value, new.value, reason)
         self._observers.tell_endpoint(endpoint, old, new, reason)
 
     def __repr__(self) -> str:

@@ -1,6 +1,9 @@
-"""A file on disk as a response's body: the server core sends it without its bytes passing through Python.
+"""A file on disk, or a part of it, as a response's body.
 
-Owns the open file and the reading of parts of it, off the event loop. Does not choose files and writes no headers.
+Owns the open file and reading it without blocking the event loop. Does not choose files and writes no headers.
+
+Granian could send a file by its path (ASGI's `http.response.pathsend`). It opens it some time after it was told,
+when the name may mean another file, reports neither that nor one that became shorter, and costs twice as much.
 """
 
 from __future__ import annotations
@@ -10,13 +13,15 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from gateway.errors import ResponseCut
+
 PIECE_BYTES = 256 * 1024
 
 
 class OpenFile:
     """A regular file that is open for reading, until nobody holds it any more.
 
-    Its size is that of the moment when it was opened: files that are replaced rather than overwritten do not change.
+    Its size is that of when it was opened: files that are replaced rather than overwritten do not change.
     """
 
     __slots__ = ("descriptor", "status")
@@ -36,6 +41,15 @@ class OpenFile:
         """Up to so many bytes from `start` on; blocks as long as the disk does."""
         return os.pread(self.descriptor, length, start)
 
+    def read_now(self, start: int, length: int) -> bytes | None:
+        """The same if the system has it in memory; None if it would have to wait for the disk, or cannot tell."""
+        buffer = bytearray(length)
+        try:
+            count = os.preadv(self.descriptor, [buffer], start, os.RWF_NOWAIT)
+        except OSError:
+            return None
+        return bytes(memoryview(buffer)[:count])
+
     def __del__(self) -> None:
         descriptor = getattr(self, "descriptor", -1)
         if descriptor >= 0:
@@ -48,8 +62,8 @@ class OpenFile:
 class FileBody:
     """A file, or `length` bytes of it from `start` on, as a body.
 
-    A whole one goes to the client by the server core; a part, and one that a plugin has wrapped, is read in a thread,
-    piece by piece as the client takes them. A file that has become shorter meanwhile cuts the response.
+    Read piece by piece, as the client takes them: at once if the system has the piece in memory, else in a thread.
+    A file that has become shorter meanwhile cuts the response.
     """
 
     __slots__ = ("file", "length", "start")
@@ -59,22 +73,15 @@ class FileBody:
         self.start = start
         self.length = file.size - start if length is None else length
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is all of the file."""
-        return self.start == 0 and self.length == self.file.size
-
-    @property
-    def path(self) -> str:
-        """A path to just this file, whatever has become of its name."""
-        return f"/proc/self/fd/{self.file.descriptor}"
-
     async def __aiter__(self) -> AsyncIterator[bytes]:
         loop, place, end = asyncio.get_running_loop(), self.start, self.start + self.length
         while place < end:
-            piece = await loop.run_in_executor(None, self.file.read, place, min(PIECE_BYTES, end - place))
+            length = min(PIECE_BYTES, end - place)
+            piece = self.file.read_now(place, length)
+            if piece is None:
+                piece = await loop.run_in_executor(None, self.file.read, place, length)
             if not piece:
-                raise EOFError(f"{self.file} became shorter while it was sent")
+                raise ResponseCut(f"{self.file} became shorter while it was sent")
             place += len(piece)
             yield piece
 

@@ -57,8 +57,8 @@ class HookSpecs:
     def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
         """Once an exchange, after routing. A Response ends the way in; raising means 500.
 
-        May be async. One that seldom has to wait is better written as a plain function that returns a coroutine when
-        it has to: exchanges that wait for nothing are cheaper.
+        May be async. One that seldom has to wait is better written as a plain function that returns a coroutine
+        when it has to: exchanges that wait for nothing are cheaper.
         """
 
     @_hookspec

@@ -114,7 +114,7 @@ class Pipeline:
                     response = await call(exchange)
                 else:
                     response = call(exchange)
-                    if response is not None and not isinstance(response, Response) and inspect.isawaitable(response):
+                    if _is_to_be_awaited(response):
                         await as_task()
                         response = await response
             except GatewayError:
@@ -144,7 +144,7 @@ class Pipeline:
             for call, _, position, plugin in self.on_request:
                 response = call(exchange)
                 if response is not None:
-                    if not isinstance(response, Response) and inspect.isawaitable(response):
+                    if _is_to_be_awaited(response):
                         return response, position
                     return _answer(exchange, plugin, response), position
         except GatewayError:
@@ -260,6 +260,10 @@ def wrap(
             except Exception as error:
                 raise _failed(plugin, hook, error) from error
     return body
+
+
+def _is_to_be_awaited(answer: object) -> bool:
+    return answer is not None and not isinstance(answer, Response) and inspect.isawaitable(answer)
 
 
 def _answer(exchange: Exchange, plugin: str, response: object) -> Response:

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import BodyBroken, BodyTimeout, BodyTooLarge, ClientDisconnected, GatewayError
-from gateway.file_body import FileBody
 from gateway.headers import Headers
 from gateway.light import as_task
 from gateway.model import METHODS_WITHOUT_BODY, Exchange, Request, Response
@@ -149,6 +148,7 @@ class HttpExchange(Exchange):
         """The exchange is over, however it ended."""
         # hot: plain
         self._is_done = True
+        self._on_left = None  # it leads back to us: nothing is left for the collector
         self.request.body = None
         if self.open_body is not None:
             self.open_body.close(self.error)
@@ -232,9 +232,6 @@ class HttpExchange(Exchange):
         assert not isinstance(body, bytes)
         send({"type": "http.response.start", "status": _status(response), "headers": response.headers.raw})
         self.watch_client(self._cut)
-        if type(body) is FileBody and body.is_whole:
-            await self._send_file(body)
-            return
         if self.open_body is None or not self.open_body.has_data():
             await send({"type": "http.response.body", "body": b"", "more_body": True})  # Granian holds the head
         async for piece in body:
@@ -246,11 +243,6 @@ class HttpExchange(Exchange):
                 del piece  # Granian has its own copy, and a slow client may take long
                 await sending
         send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _send_file(self, body: FileBody) -> None:
-        # hot: static-large
-        await self.transport.send({"type": "http.response.pathsend", "path": body.path})
-        self.bytes_sent = body.length
 
     async def _send_slices(self, data: bytes) -> None:
         # hot: large

@@ -6,23 +6,26 @@ What is malformed in a field is passed over, and the rest of the field counts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 IDENTITY = b"identity"
 _BEST = 1000
 
-_ELEMENT = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*)?").fullmatch
+_ELEMENT = re.compile(
+    rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*)?"
+).fullmatch
 _ALIASES = {b"x-gzip": b"gzip", b"x-compress": b"compress"}
 
 
-def accepted_codings(values: Iterable[bytes]) -> Mapping[bytes, int] | None:
+def accepted_codings(values: Sequence[bytes]) -> Mapping[bytes, int] | None:
     """Each coding that the fields Accept-Encoding name, in lower case, with its q in thousandths.
 
     None if there is no field at all: then anything is acceptable. Of a coding that is named twice the first counts.
     """
-    text = b",".join(values) if not isinstance(values, bytes) else values
-    return _accepted(text)
+    if not values:
+        return None
+    return _accepted(b",".join(values))
 
 
 @lru_cache(256)
@@ -54,10 +57,10 @@ def quality(accepted: Mapping[bytes, int] | None, coding: bytes) -> int:
 def choose_coding(values: Sequence[bytes], offered: Sequence[bytes]) -> bytes | None:
     """The offered coding that the client likes best; of equals, the one that is offered first.
 
-    `values` are the fields Accept-Encoding. `identity` is to be among the offered if it is on offer: what a client does
-    not name it likes less than what it names. None if all of them are refused.
+    `values` are the fields Accept-Encoding. What is not encoded is offered as `identity`, which a client likes less
+    than what it names, unless it names that, too. None if all of them are refused.
     """
-    accepted = accepted_codings(values) if values else None
+    accepted = accepted_codings(values)
     best, most = None, 0
     for coding in offered:
         wanted = quality(accepted, coding)

@@ -29,7 +29,7 @@ def condition(
     """Evaluate a request's preconditions in the order of RFC 9110 13.2.2.
 
     `etag` is as it stands in the field, `last_modified` in seconds since the epoch; None for what is not known.
-    `is_read` is true for GET and HEAD. If-Match and If-Unmodified-Since are not a cache's business (RFC 9111 4.3.2).
+    `is_read` is true for GET and HEAD. If-Match and If-Unmodified-Since are no business of caches (RFC 9111 4.3.2).
     """
     if not is_cache:
         wanted = headers.get_all(b"if-match")
@@ -54,8 +54,10 @@ def condition(
     return Condition.HOLDS
 
 
-def if_range_holds(headers: Headers, etag: bytes | None, last_modified: int | None, date: int | None = None) -> bool:
-    """Whether a Range may be answered with a part: there is no If-Range, or it names what we have (RFC 9110 13.1.5).
+def if_range_holds(
+    headers: Headers, etag: bytes | None, last_modified: int | None, date: int | None = None
+) -> bool:
+    """Whether a Range may be answered with a part: no If-Range, or one that names what we have (RFC 9110 13.1.5).
 
     A date counts only as a strong validator: `date`, when the response was made, is at least a second later
     (RFC 9110 8.8.2.2); without it we are the origin, whose word it is.

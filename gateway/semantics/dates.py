@@ -18,9 +18,7 @@ _IMF = re.compile(_DAY_NAMES + rb", ([0-9]{2}) " + _NAMES + rb" ([0-9]{4}) " + _
 _RFC850 = re.compile(
     rb"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, ([0-9]{2})-" + _NAMES + rb"-([0-9]{2}) " + _CLOCK + rb" GMT"
 ).fullmatch
-_ASCTIME = re.compile(
-    _DAY_NAMES + b" " + _NAMES + rb" ([ 0-9][0-9]) " + _CLOCK + rb" ([0-9]{4})"
-).fullmatch
+_ASCTIME = re.compile(_DAY_NAMES + b" " + _NAMES + rb" ([ 0-9][0-9]) " + _CLOCK + rb" ([0-9]{4})").fullmatch
 
 _YEARS_AHEAD = 50
 
@@ -28,8 +26,8 @@ _YEARS_AHEAD = 50
 def parse_date(value: bytes) -> int | None:
     """Seconds since the epoch, or None for what is no date.
 
-    The name of the day is not compared with the date. A year of two digits that would be more than 50 years ahead is
-    one of the past century (RFC 9110 5.6.7).
+    The name of the day is not compared with the date. A year of two digits that would be more than 50 years ahead
+    is one of the past century (RFC 9110 5.6.7).
     """
     value = value.strip(b" \t")
     if match := _IMF(value):

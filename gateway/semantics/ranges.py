@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from gateway.file_body import FileBody
@@ -66,15 +67,15 @@ def parse_ranges(value: bytes, size: int) -> list[ByteRange]:
     if not found:
         raise Unsatisfiable
     ordered = sorted(found)
-    if any(after.start < before.end for before, after in zip(ordered, ordered[1:], strict=False)):
+    if any(after.start < before.end for before, after in pairwise(ordered)):
         return []
     return found
 
 
 def answer(response: Response, value: bytes) -> Response:
-    """The response to a field Range, made from a 200 whose body is bytes or a file; that 200 if there is none to make.
+    """The response to a field Range, made from a 200 whose body is bytes or a file; or that 200 itself.
 
-    The headers of the given response may be taken over: it is used up.
+    The given response is used up: its headers may be those of the new one.
     """
     body = response.body
     if not isinstance(body, bytes | FileBody):
@@ -124,14 +125,12 @@ def _several(headers: Headers, body: bytes | FileBody, ranges: list[ByteRange], 
     headers.set(b"content-type", b"multipart/byteranges; boundary=" + boundary)
     headers.set(b"content-length", b"%d" % length)
     if isinstance(body, bytes):
-        parts = [head + body[wanted.start : wanted.end] + b"\r\n" for head, wanted in zip(heads, ranges, strict=True)]
+        parts = [b"%b%b\r\n" % (head, body[slice(*wanted)]) for head, wanted in zip(heads, ranges, strict=True)]
         return Response.adopt(206, headers.raw, b"".join((*parts, end)))
     return Response.adopt(206, headers.raw, _stream(body, heads, ranges, end))
 
 
-async def _stream(
-    body: FileBody, heads: list[bytes], ranges: list[ByteRange], end: bytes
-) -> AsyncIterator[bytes]:
+async def _stream(body: FileBody, heads: list[bytes], ranges: list[ByteRange], end: bytes) -> AsyncIterator[bytes]:
     for head, wanted in zip(heads, ranges, strict=True):
         yield head
         async for piece in FileBody(body.file, body.start + wanted.start, wanted.length):

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from gateway import Endpoint, EndpointState, Exchange, hookimpl
 from gateway_persistence.settings import Settings
 
-
 _UP = EndpointState.UP
 
 
