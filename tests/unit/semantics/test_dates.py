@@ -22,7 +22,8 @@ def test_all_three_forms_are_read(written):
 @pytest.mark.parametrize(
     "written",
     [
-        b"", b"0", b"-1", b"Sun, 06 Nov 1994 08:49:37", b"Sun, 06 Nov 1994 08:49:37 UTC", b"Sun, 6 Nov 1994 08:49:37 GMT",
+        b"", b"0", b"-1", b"Sun, 06 Nov 1994 08:49:37", b"Sun, 06 Nov 1994 08:49:37 UTC",
+        b"Sun, 6 Nov 1994 08:49:37 GMT",
         b"Sun, 31 Feb 1994 08:49:37 GMT", b"Sun, 06 Nov 1994 24:49:37 GMT", b"sun, 06 nov 1994 08:49:37 gmt",
         b"Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
         b"Sun, 29 Feb 1900 08:49:37 GMT",
