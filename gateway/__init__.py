@@ -19,8 +19,17 @@ from gateway.file_body import FileBody, OpenFile
 from gateway.headers import Headers
 from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
-from gateway.model import Attempt, Exchange, Request, Response, StateKey, new_id
+from gateway.model import Attempt, Exchange, OpenBody, Request, Response, StateKey, new_id
 from gateway.registry import Registry
+from gateway.semantics import (
+    Condition,
+    accepted_codings,
+    condition,
+    format_date,
+    if_range_holds,
+    parse_date,
+    ranged,
+)
 
 from gateway.app import App  # isort: skip  # last: it stands on all the others
 from gateway.upstream.balancer import Balancer
@@ -35,6 +44,7 @@ __all__ = [
     "BadResponse",
     "Balancer",
     "ClientError",
+    "Condition",
     "ConfigurationError",
     "ConnectFailed",
     "Duration",
@@ -48,6 +58,7 @@ __all__ = [
     "Headers",
     "Metrics",
     "NoEndpoint",
+    "OpenBody",
     "OpenFile",
     "PluginConfig",
     "PluginError",
@@ -62,7 +73,13 @@ __all__ = [
     "UpstreamClosed",
     "UpstreamError",
     "UpstreamTimeout",
+    "accepted_codings",
     "client_context",
+    "condition",
+    "format_date",
     "hookimpl",
+    "if_range_holds",
     "new_id",
+    "parse_date",
+    "ranged",
 ]

@@ -6,14 +6,13 @@ Pure functions over header fields. Does not know files, stores or upstreams.
 from gateway.semantics.codings import accepted_codings, choose_coding, quality
 from gateway.semantics.conditions import Condition, condition, if_range_holds, is_same_strongly, is_same_weakly
 from gateway.semantics.dates import format_date, parse_date
-from gateway.semantics.ranges import ByteRange, Unsatisfiable, answer, parse_ranges
+from gateway.semantics.ranges import ByteRange, Unsatisfiable, parse_ranges, ranged
 
 __all__ = [
     "ByteRange",
     "Condition",
     "Unsatisfiable",
     "accepted_codings",
-    "answer",
     "choose_coding",
     "condition",
     "format_date",
@@ -23,4 +22,5 @@ __all__ = [
     "parse_date",
     "parse_ranges",
     "quality",
+    "ranged",
 ]

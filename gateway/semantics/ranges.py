@@ -72,7 +72,7 @@ def parse_ranges(value: bytes, size: int) -> list[ByteRange]:
     return found
 
 
-def answer(response: Response, value: bytes) -> Response:
+def ranged(response: Response, value: bytes) -> Response:
     """The response to a field Range, made from a 200 whose body is bytes or a file; or that 200 itself.
 
     The given response is used up: its headers may be those of the new one.

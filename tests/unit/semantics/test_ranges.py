@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import FileBody, OpenFile, Response, ResponseCut
-from gateway.semantics import ByteRange, Unsatisfiable, answer, parse_ranges
+from gateway.semantics import ByteRange, Unsatisfiable, parse_ranges, ranged
 
 BODY = bytes(range(100))
 
@@ -78,7 +78,7 @@ async def read(body) -> bytes:
 
 async def test_one_part_of_bytes_and_of_a_file(file):
     for body in (BODY, file):
-        part = answer(whole(body), b"bytes=10-19")
+        part = ranged(whole(body), b"bytes=10-19")
         assert (part.status, await read(part.body)) == (206, BODY[10:20])
         assert part.headers.get("content-range") == b"bytes 10-19/100"
         assert part.headers.get("content-length") == b"10"
@@ -87,7 +87,7 @@ async def test_one_part_of_bytes_and_of_a_file(file):
 
 async def test_several_parts_of_bytes_and_of_a_file(file):
     for body in (BODY, file):
-        part = answer(whole(body), b"bytes=0-0,-1")
+        part = ranged(whole(body), b"bytes=0-0,-1")
         kind = part.headers.get("content-type")
         boundary = re.fullmatch(rb"multipart/byteranges; boundary=(\w+)", kind)[1]
         wire = await read(part.body)
@@ -99,14 +99,14 @@ async def test_several_parts_of_bytes_and_of_a_file(file):
 
 
 def test_what_cannot_be_had_is_416_without_the_fields_of_the_representation():
-    part = answer(whole(), b"bytes=100-")
+    part = ranged(whole(), b"bytes=100-")
     assert (part.status, part.body) == (416, b"")
     assert part.headers.get("content-range") == b"bytes */100"
     assert part.headers.get("etag") is None
 
 
 def test_a_field_that_is_ignored_leaves_the_whole():
-    assert answer(whole(), b"lines=1-2").status == 200
+    assert ranged(whole(), b"lines=1-2").status == 200
 
 
 def test_parts_compare_as_tuples():
@@ -116,7 +116,7 @@ def test_parts_compare_as_tuples():
 
 async def test_a_part_of_a_part_of_a_file(file):
     inner = FileBody(file.file, 10, 50)
-    part = answer(whole(inner), b"bytes=5-9")
+    part = ranged(whole(inner), b"bytes=5-9")
     assert await read(part.body) == BODY[15:20]
 
 

@@ -1,0 +1,423 @@
+"""The plugin `cache`: a shared HTTP cache after RFC 9111, before what the plugins behind it and endpoints say.
+
+Owns the order of its steps on an exchange's way. What may be stored is decided by `policy`, what may be used by
+`lookup`; `serving` makes the response.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from gateway import App, Exchange, GatewayError, Request, Response, StateKey, hookimpl
+from gateway_cache import config
+from gateway_cache.directives import NONE, Directives, parse_directives
+from gateway_cache.entry import Entry, birth, stored_headers
+from gateway_cache.fetching import Fetch, Reader
+from gateway_cache.flights import Flights, Key
+from gateway_cache.keys import Keys
+from gateway_cache.lookup import Lookup, Use, may_serve_on_error, use_of
+from gateway_cache.memory import Memory
+from gateway_cache.policy import terms_of
+from gateway_cache.purging import TOPIC, condition_of, of_urls
+from gateway_cache.selecting import selecting_values, vary_names
+from gateway_cache.serving import as_asked, serve
+from gateway_cache.validation import give_back_conditions, is_conditional, put_conditions
+
+log = logging.getLogger("gateway.cache")
+
+SPECIAL = frozenset((b"cache-control", b"pragma", b"range", b"if-range", b"if-none-match", b"if-modified-since"))
+"""Fields of a request for whose sake a fresh response has to be looked at twice."""
+SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+FAILURES = frozenset((500, 502, 503, 504))
+"""After which a stale response may serve (RFC 5861 4)."""
+
+
+class Cache:
+    """Store responses, and serve them again for as long as they say that they are good.
+
+    It stands before the plugins whose work it saves: what they make of a response is what is stored.
+    """
+
+    api = 1
+    Config = config.Config
+
+    def __init__(self, settings: config.Config, clock: Callable[[], float] = time.time) -> None:
+        self._config = settings
+        self._clock = clock
+        self._name = settings.name.encode()
+        self._hit = self._name + b"; hit; ttl=%d"
+        self._special = SPECIAL | {b"cookie"} if settings.bypass_cookies else SPECIAL
+        self._memory = Memory(settings.memory)
+        self._keys = Keys(settings.ignore_query, is_sorted=settings.sort_query)
+        self._flights = Flights()
+        self._fetches: dict[Fetch, Key] = {}
+        self._arriving: dict[Key, Fetch] = {}
+        """The latest of them for each URL and place: whoever comes while it arrives reads along."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._state: StateKey[Lookup] = StateKey("cache")
+        self._app: App
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._hits = self._misses = self._stored = 0
+
+    # -- life --------------------------------------------------------------------------------------------------
+
+    @hookimpl
+    def startup(self, app: App) -> None:
+        """Follow what is purged, in whichever worker."""
+        self._app = app
+        self._unsubscribe = app.bus.subscribe(TOPIC, self._purge)
+        app.metrics.counter("cache_hits", "Responses served from the cache", lambda: self._hits)
+        app.metrics.counter("cache_misses", "Requests for which the origin was asked", lambda: self._misses)
+        app.metrics.counter("cache_stored", "Responses stored", lambda: self._stored)
+        app.metrics.gauge("cache_bytes", "What stored responses take", lambda: self._memory.bytes_held)
+
+    @hookimpl
+    async def shutdown(self, app: App) -> None:
+        """Give up what is being fetched."""
+        self._unsubscribe()
+        for fetch in list(self._fetches):
+            fetch.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _purge(self, message: dict[str, Any]) -> None:
+        condition = condition_of(message)
+        self._memory.drop(condition)
+        self._flights.void(condition)
+        for fetch in self._fetches:
+            if condition(fetch.url, fetch.entry):
+                fetch.is_open = fetch.is_wanted = False
+
+    # -- on the way in -----------------------------------------------------------------------------------------
+
+    @hookimpl
+    def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
+        """Serve what is stored, if it may be; wait for what is being fetched; or see what the origin says."""
+        # hot: cache-hit
+        request = exchange.request
+        method = request.method
+        if (method != "GET" and method != "HEAD") or request.has_body or exchange.is_tunnel:
+            return None
+        raw = request.headers.raw
+        names = dict(raw)
+        url = self._keys.of(request.scheme, names.get(b"host", b""), request.raw_path, request.query)
+        place = exchange.route.name, exchange.upstream.name
+        now = self._clock()
+        entry = self._memory.find(url, place, raw)
+        if entry is not None and now < entry.fresh_until and self._special.isdisjoint(names):
+            self._hits += 1
+            response = serve(entry, now, self._hit % int(entry.fresh_until - now))
+            return response if method == "GET" else as_asked(response, entry, request)
+        return self._look(exchange, Lookup(exchange, url, place, now), entry)
+
+    def _look(
+        self, exchange: Exchange, lookup: Lookup, entry: Entry | None
+    ) -> Response | Awaitable[Response | None] | None:
+        """The longer way: the request has a say, or there is nothing fresh."""
+        request, wishes = exchange.request, wishes_of(exchange.request)
+        if b"no-store" in wishes or self._is_bypassed(request):
+            lookup.forward, lookup.is_done = b"bypass", True
+            exchange[self._state] = lookup
+            return None
+        if entry is not None:
+            use = use_of(entry, wishes, lookup.asked)
+            if use not in (Use.VALIDATE, Use.VALIDATE_FOR_CLIENT):
+                if use is Use.STALE_WHILE_REVALIDATING:
+                    self._revalidate(exchange, lookup, entry)
+                return self._served(request, entry)
+            lookup.forward = b"request" if use is Use.VALIDATE_FOR_CLIENT else b"stale"
+        elif self._memory.knows(lookup.url):
+            lookup.forward = b"vary-miss"
+        if b"only-if-cached" in wishes:
+            told = b"%b; fwd=%b; detail=only-if-cached" % (self._name, lookup.forward)
+            return Response(504, {"cache-status": told})
+        exchange[self._state] = lookup
+        self._misses += 1
+        if request.method == "HEAD" or (entry is None and is_conditional(request.headers)):
+            return None  # what comes is not for others
+        return self._set_out(exchange, lookup, entry, wishes)
+
+    def _is_bypassed(self, request: Request) -> bool:
+        patterns = self._config.bypass_cookies
+        if not patterns:
+            return False
+        pairs = b";".join(request.headers.get_all(b"cookie")).decode("latin-1").split(";")
+        names = [pair.partition("=")[0].strip() for pair in pairs]
+        return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+    def _set_out(
+        self, exchange: Exchange, lookup: Lookup, entry: Entry | None, wishes: Directives
+    ) -> Response | Awaitable[Response | None] | None:
+        """Ask the origin, or wait for somebody who is asking it already."""
+        if self._config.collapse and not lookup.has_authorization:
+            fetch = self._arriving.get((lookup.url, lookup.place))
+            if fetch is not None and entry is None and self._is_for(lookup, fetch.entry) and fetch.is_open:
+                return self._joined(exchange, lookup, fetch)
+            flight = self._flights.find(lookup)
+            # Whoever wants something newer than others do asks for himself.
+            if flight is not None and b"no-cache" not in wishes and b"max-age" not in wishes:
+                return self._wait(exchange, lookup, flight.landing())
+            self._flights.begin(lookup)
+        if entry is not None:
+            put_conditions(lookup, exchange.request.headers, entry)
+        return None
+
+    async def _wait(
+        self, exchange: Exchange, lookup: Lookup, landing: Awaitable[Fetch | Entry | None]
+    ) -> Response | None:
+        brought = await landing
+        entry = brought.entry if isinstance(brought, Fetch) else brought
+        if entry is None or not self._is_for(lookup, entry):
+            return None
+        if isinstance(brought, Fetch) and not brought.is_complete:
+            return self._joined(exchange, lookup, brought) if brought.is_open else None
+        lookup.is_done = lookup.is_served = True
+        return self._served(exchange.request, entry, b"; collapsed")
+
+    def _is_for(self, lookup: Lookup, entry: Entry) -> bool:
+        return entry.selecting == selecting_values(entry.vary, lookup.fields)
+
+    def _joined(self, exchange: Exchange, lookup: Lookup, fetch: Fetch) -> Response:
+        """A response whose body is still arriving."""
+        lookup.is_done = lookup.is_served = True
+        self._hits += 1
+        entry = fetch.entry
+        response = serve(entry, self._clock(), self._told(entry, b"; collapsed"))
+        response.body = exchange.open_body = fetch.reader()
+        return response
+
+    def _served(self, request: Request, entry: Entry, more: bytes = b"") -> Response:
+        self._hits += 1
+        return as_asked(serve(entry, self._clock(), self._told(entry, more)), entry, request)
+
+    def _told(self, entry: Entry, more: bytes) -> bytes:
+        return self._hit % int(entry.lifetime_ends - self._clock()) + more
+
+    # -- in the background -------------------------------------------------------------------------------------
+
+    def _revalidate(self, exchange: Exchange, lookup: Lookup, entry: Entry) -> None:
+        """Fetch a fresh one while the stale one serves (RFC 5861 3), once at a time."""
+        if not self._flights.begin(lookup):
+            return
+        copy = exchange.copy()
+        copy.request.method = "GET"
+        put_conditions(lookup, copy.request.headers, entry)
+        task = asyncio.get_running_loop().create_task(self._fetch_again(copy, lookup))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _fetch_again(self, copy: Exchange, lookup: Lookup) -> None:
+        try:
+            async with self._app.ask_behind(self, copy) as response:
+                self._take(copy, lookup, response)
+                if lookup.storing is not None:
+                    await self._read_on(lookup, lookup.storing, response)
+        except GatewayError as error:
+            log.debug("cache: %r could not be fetched again: %s", lookup.url, error)
+        except Exception:
+            log.exception("cache: %r could not be fetched again", lookup.url)
+        finally:
+            self._flights.land(lookup, None)
+
+    async def _read_on(self, lookup: Lookup, entry: Entry, response: Response) -> None:
+        if isinstance(response.body, bytes):
+            self._store(lookup.url, entry.with_body(response.body))
+            return
+        fetch = self._fetch(lookup, entry, response.body)
+        async for _ in fetch.reader():
+            pass
+
+    # -- on the way out ----------------------------------------------------------------------------------------
+
+    @hookimpl
+    def on_response(self, exchange: Exchange, response: Response) -> None:
+        """See what the origin said: is it to be stored, does it confirm what is stored, has it failed?"""
+        lookup = exchange.get(self._state)
+        if lookup is None:
+            self._see(exchange, response)
+            return
+        if not lookup.is_done:
+            lookup.status = response.status
+            self._take(exchange, lookup, response)
+            if lookup.storing is not None and self._is_final(exchange, response):
+                self._finish(exchange, lookup, lookup.storing, response)
+        if not lookup.is_served:
+            self._say(lookup, response)
+
+    def _take(self, exchange: Exchange, lookup: Lookup, response: Response) -> None:
+        lookup.is_done = True
+        request, entry = exchange.request, lookup.entry
+        give_back_conditions(lookup, request.headers)
+        if entry is not None and response.status == 304:
+            self._confirm(exchange, lookup, entry, response)
+        elif entry is not None and response.status in FAILURES and self._may_stand_in(lookup, entry):
+            if exchange.open_body is not None:
+                exchange.open_body.close()
+                exchange.open_body = None
+            replace(response, self._stale(exchange, lookup, entry))
+        elif request.method == "GET":
+            lookup.storing = self._entry(lookup, response)
+            if lookup.storing is None:
+                self._flights.was_in_vain(lookup)
+                self._flights.land(lookup, None)
+            else:
+                lookup.is_stored = True
+
+    def _entry(self, lookup: Lookup, response: Response) -> Entry | None:
+        """The response as it is stored, without its body; None if it is not."""
+        headers, now = response.headers, self._clock()
+        vary = vary_names(headers)
+        is_void = lookup.flight is not None and lookup.flight.is_void
+        if vary is None or is_void or length_of(response) > self._config.max_entry:
+            return None
+        born, date = birth(headers, lookup.asked, now)
+        terms = terms_of(response.status, headers, lookup.has_authorization, date, self._config)
+        if isinstance(terms, str):
+            return None
+        is_fresh = now < born + terms.lifetime + terms.while_revalidating
+        if not is_fresh and b"etag" not in headers and b"last-modified" not in headers:
+            return None  # it could never be used
+        stored = stored_headers(response, now, terms.hidden)
+        selecting = selecting_values(vary, lookup.fields)
+        return Entry(lookup.place, response.status, stored, terms, vary, selecting, born)
+
+    def _is_final(self, exchange: Exchange, response: Response) -> bool:
+        """Whether the body is there, and nobody behind us is going to change it."""
+        steps = exchange.route.pipeline.wrap_response_body
+        return isinstance(response.body, bytes) and getattr(steps[0].call, "__self__", None) is self
+
+    def _finish(self, exchange: Exchange, lookup: Lookup, entry: Entry, response: Response) -> None:
+        """Store a response whose body is there."""
+        lookup.storing = None
+        assert isinstance(response.body, bytes)
+        self._store(lookup.url, entry.with_body(response.body))
+        self._flights.land(lookup, entry)
+        if lookup.conditions:
+            replace(response, as_asked(copied(response), entry, exchange.request))
+
+    @hookimpl
+    def wrap_response_body(self, exchange: Exchange, body: AsyncIterable[bytes]) -> AsyncIterable[bytes] | None:
+        """Have a body that is to be stored read in a task of its own, for everybody who wants it."""
+        lookup = exchange.get(self._state)
+        if lookup is None or lookup.storing is None:
+            return None
+        entry, lookup.storing = lookup.storing, None
+        fetch = self._fetch(lookup, entry, body, exchange)
+        self._flights.land(lookup, fetch)
+        reader: Reader = fetch.reader()
+        exchange.open_body = reader
+        return reader
+
+    def _fetch(
+        self, lookup: Lookup, entry: Entry, body: AsyncIterable[bytes], exchange: Exchange | None = None
+    ) -> Fetch:
+        held = exchange.open_body if exchange is not None else None
+        fetch = Fetch(lookup.url, entry, body, held, self._config.max_entry, self._fetched)
+        key = lookup.url, lookup.place
+        self._fetches[fetch] = key
+        self._arriving[key] = fetch
+        return fetch
+
+    def _fetched(self, fetch: Fetch) -> None:
+        key = self._fetches.pop(fetch, None)
+        if key is not None and self._arriving.get(key) is fetch:
+            del self._arriving[key]
+        if fetch.is_complete and fetch.is_wanted:
+            self._store(fetch.url, fetch.entry)
+
+    def _confirm(self, exchange: Exchange, lookup: Lookup, entry: Entry, response: Response) -> None:
+        """The stored response is still good: it takes the new fields, and serves (RFC 9111 4.3.4)."""
+        now = self._clock()
+        born, date = birth(response.headers, lookup.asked, now)
+        merged = entry.validated(stored_headers(response, now), entry.terms, born)
+        headers = merged.response().headers
+        terms = terms_of(entry.status, headers, lookup.has_authorization, date, self._config)
+        if not isinstance(terms, str):
+            merged = entry.validated(stored_headers(response, now, terms.hidden), terms, born)
+            self._store(lookup.url, merged)
+            lookup.is_stored = True
+        self._flights.land(lookup, None if isinstance(terms, str) else merged)
+        whole = serve(merged, now, b"")
+        whole.headers.remove(b"cache-status")
+        replace(response, as_asked(whole, merged, exchange.request))
+
+    def _may_stand_in(self, lookup: Lookup, entry: Entry) -> bool:
+        wishes = parse_directives([value for name, value in lookup.fields if name == b"cache-control"])
+        return may_serve_on_error(entry, wishes, self._clock())
+
+    def _stale(self, exchange: Exchange, lookup: Lookup, entry: Entry) -> Response:
+        lookup.is_done = lookup.is_served = True
+        self._flights.land(lookup, entry)
+        give_back_conditions(lookup, exchange.request.headers)
+        return self._served(exchange.request, entry, b"; detail=origin-failed")
+
+    @hookimpl
+    def on_error(self, exchange: Exchange, error: GatewayError) -> Response | None:
+        """Serve what is stale if nobody can be reached and nothing forbids it."""
+        lookup = exchange.get(self._state)
+        if lookup is None or lookup.entry is None or lookup.is_done or error.side == "client":
+            return None
+        return self._stale(exchange, lookup, lookup.entry) if self._may_stand_in(lookup, lookup.entry) else None
+
+    @hookimpl
+    def on_complete(self, exchange: Exchange) -> None:
+        """Nobody waits for an exchange that has ended."""
+        lookup = exchange.get(self._state)
+        if lookup is not None and lookup.flight is not None:
+            self._flights.land(lookup, None)
+
+    def _store(self, url: bytes, entry: Entry) -> None:
+        if self._memory.put(url, entry):
+            self._stored += 1
+
+    def _see(self, exchange: Exchange, response: Response) -> None:
+        """A request that is not for caches: if it may have changed something, what is stored of that is void."""
+        request = exchange.request
+        if request.method in SAFE or exchange.is_tunnel or not 200 <= response.status < 400:
+            return
+        host = request.headers.get(b"host", b"")
+        url = self._keys.of(request.scheme, host, request.raw_path, request.query)
+        references = (response.headers.get(name) for name in (b"location", b"content-location"))
+        others = [self._keys.of_reference(url, reference) for reference in references if reference is not None]
+        self._app.bus.publish(TOPIC, of_urls({url, *filter(None, others)}))
+
+    def _say(self, lookup: Lookup, response: Response) -> None:
+        """Cache-Status (RFC 9211)."""
+        told = b"%b; fwd=%b; fwd-status=%d" % (self._name, lookup.forward, lookup.status or response.status)
+        response.headers.raw.append((b"cache-status", told + b"; stored" if lookup.is_stored else told))
+
+
+def wishes_of(request: Request) -> Directives:
+    """What a request says to caches; `Pragma: no-cache` counts where it says nothing (RFC 9111 5.4)."""
+    given = request.headers.get_all(b"cache-control")
+    if given:
+        return parse_directives(given)
+    pragma = parse_directives(request.headers.get_all(b"pragma"))
+    return {b"no-cache": None} if b"no-cache" in pragma else NONE
+
+
+def length_of(response: Response) -> int:
+    """How long the body is, as far as that is known; 0 if it is not."""
+    if isinstance(response.body, bytes):
+        return len(response.body)
+    announced = response.headers.get(b"content-length")
+    return int(announced) if announced is not None and announced.isdigit() else 0
+
+
+def copied(response: Response) -> Response:
+    """The same as an object of its own."""
+    return Response.adopt(response.status, response.headers.raw.copy(), response.body)
+
+
+def replace(response: Response, other: Response) -> None:
+    """Put another one in a response's place."""
+    response.status, response.headers.raw, response.body = other.status, other.headers.raw, other.body
+
+
+__all__ = ["Cache"]

@@ -1,0 +1,59 @@
+"""The settings of the plugin `cache`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from gateway import Duration, Headers, PluginConfig, Size
+
+
+def _field_name(name: str) -> str:
+    Headers().add(name, "")
+    return name.lower()
+
+
+FieldName = Annotated[str, AfterValidator(_field_name)]
+
+
+class Config(PluginConfig):
+    """What is stored, how long, and what counts as the same request."""
+
+    name: str = "gateway"
+    """What this cache is called in the field Cache-Status (RFC 9211)."""
+    memory: Size = 64 * 1024 * 1024
+    """Bytes of responses that each worker holds; those that were not asked for the longest time go first."""
+    max_entry: Size = 4 * 1024 * 1024
+    """The longest body that is stored."""
+    targets: tuple[FieldName, ...] = ("cdn-cache-control",)
+    """Targeted fields (RFC 9213), the most specific first: the first that is there and well-formed counts in the
+    place of Cache-Control and Expires. They are passed on."""
+    heuristic_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Without a word on freshness a response is fresh for this share of the time since its Last-Modified; 0 for
+    never."""
+    heuristic_max: Duration = 24 * 3600.0
+    """And no longer than this."""
+    stale_while_revalidate: Duration = 0.0
+    """For responses that say nothing of it: so long after a response became stale it is served while a fresh one is
+    fetched."""
+    stale_if_error: Duration = 24 * 3600.0
+    """For responses that say how long they are fresh, but nothing of this, and do not forbid it: so long after one
+    became stale it is served if no endpoint can be reached, or the endpoint answers 500, 502, 503 or 504. 0 for
+    never."""
+    set_cookie: Literal["refuse", "store"] = "refuse"
+    """What to do with responses that set a cookie: they are hardly ever meant for everybody."""
+    ignore_query: tuple[str, ...] = ()
+    """Parameters of the query that do not tell one response from another, such as `utm_*`; `*` for all of them."""
+    sort_query: bool = False
+    """Whether the order of the query's parameters does not matter."""
+    bypass_cookies: tuple[str, ...] = ()
+    """Requests with one of these cookies neither get a stored response nor leave one; `session*` for all that begin
+    so."""
+    collapse: bool = True
+    """Let requests for something that is being fetched already wait for that."""
+    negative_ttl: Duration = 0.0
+    """How long a 404 or 410 that says nothing of its freshness is fresh. 0 leaves it to the heuristic."""
+
+
+__all__ = ["Config"]

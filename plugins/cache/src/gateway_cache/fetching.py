@@ -1,0 +1,200 @@
+"""One fetch for many: a response is read once, and everybody who waits for it reads along while it arrives.
+
+Owns the waiting for a response's head (`Flight`) and the sharing of its body (`Fetch`). Does not decide what is
+stored and does not know where.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+
+from gateway import OpenBody, ResponseCut
+from gateway_cache.entry import Entry
+
+log = logging.getLogger("gateway.cache")
+
+AHEAD_BYTES = 1024 * 1024
+"""How far an endpoint is read ahead of the slowest reader of a body that turned out too long to be stored."""
+
+
+class Flight:
+    """A request that is on its way to the origin, and those who wait to see whether its response is theirs, too."""
+
+    __slots__ = ("_landing", "is_void")
+
+    def __init__(self) -> None:
+        self._landing: asyncio.Future[Fetch | Entry | None] | None = None
+        self.is_void = False
+        """Whether what it brings is outdated already: it was purged meanwhile."""
+
+    async def landing(self) -> Fetch | Entry | None:
+        """What it brought: a stored response, one that is arriving, or nothing for others."""
+        if self._landing is None:
+            self._landing = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self._landing)
+
+    def land(self, brought: Fetch | Entry | None) -> None:
+        """Tell everybody. A second call does nothing."""
+        if self._landing is None:
+            self._landing = asyncio.get_running_loop().create_future()
+        if not self._landing.done():
+            self._landing.set_result(brought)
+
+
+class Fetch:
+    """A body that is being read into memory, in a task of its own, at the pace of the endpoint.
+
+    Readers get all of it, whenever they begin, unless it is longer than `most` bytes: then it is not stored, nobody
+    else may join, and it is read at the pace of its slowest reader.
+    """
+
+    def __init__(
+        self,
+        url: bytes,
+        entry: Entry,
+        body: AsyncIterable[bytes],
+        held: OpenBody | None,
+        most: int,
+        ended: Callable[[Fetch], None],
+    ) -> None:
+        """`held` is what is to be given back at the end; `ended` is called then, however it ends."""
+        self.url = url
+        self.entry = entry
+        """The response, without its body until that is complete."""
+        self.is_complete = False
+        self.is_wanted = True
+        """Whether it is still to be stored: it may have been purged meanwhile."""
+        self.is_open = True
+        """Whether further readers may join."""
+        self._body = body
+        self._held = held
+        self._most = most
+        self._ended = ended
+        self._pieces: list[bytes] = []
+        self._dropped = 0
+        """Pieces that every reader has had, and that are gone."""
+        self._size = 0
+        self._is_kept = True
+        self._error: Exception | None = None
+        self._readers: set[Reader] = set()
+        self._news = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._read())
+
+    def reader(self) -> Reader:
+        """Somebody who reads along from the beginning."""
+        reader = Reader(self)
+        self._readers.add(reader)
+        return reader
+
+    async def _read(self) -> None:
+        try:
+            async for piece in self._body:
+                if not piece:
+                    continue
+                self._pieces.append(piece)
+                self._size += len(piece)
+                if self._is_kept and self._size > self._most:
+                    self._is_kept = self.is_open = False
+                self._tell()
+                if not self._is_kept and not await self._wait_for_readers():
+                    return
+            if self._is_kept:
+                self.entry.with_body(b"".join(self._pieces))
+            else:
+                self.is_wanted = False
+            self.is_complete = True
+        except Exception as error:
+            self._error = error
+        except BaseException:
+            self._error = ResponseCut("the fetch was given up")
+            raise
+        finally:
+            self.is_open = False
+            if self._held is not None:
+                self._held.close(None if self.is_complete else ResponseCut("nobody reads on"))
+            self._ended(self)
+            self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _wait_for_readers(self) -> bool:
+        """Until the slowest has come near enough; False if there is none left."""
+        while self._readers:
+            slowest = min(reader.place for reader in self._readers)
+            del self._pieces[: slowest - self._dropped]
+            self._dropped = max(self._dropped, slowest)
+            if sum(map(len, self._pieces)) <= AHEAD_BYTES:
+                return True
+            self._moved.clear()
+            await self._moved.wait()
+        return False
+
+    async def piece(self, place: int) -> bytes | None:
+        """The piece at a place; None behind the last one. Raises what ended the body."""
+        while place - self._dropped >= len(self._pieces):
+            if self.is_complete:
+                return None
+            if self._error is not None:
+                raise self._error
+            await self._news.wait()
+        return self._pieces[place - self._dropped]
+
+    def moved(self) -> None:
+        """A reader has gone on."""
+        self._moved.set()
+
+    def leave(self, reader: Reader) -> None:
+        """A reader needs no more."""
+        self._readers.discard(reader)
+        self._moved.set()
+
+    def cancel(self) -> None:
+        """Give it up: the gateway ends."""
+        self._task.cancel()
+
+
+class Reader:
+    """One who reads a body that is being fetched. It is also what a client's exchange closes when it ends."""
+
+    __slots__ = ("_fetch", "place")
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self.place = 0
+        """How many pieces it has had."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await self._fetch.piece(self.place)
+        except BaseException:
+            self._fetch.leave(self)
+            raise
+        if piece is None:
+            self._fetch.leave(self)
+            raise StopAsyncIteration
+        self.place += 1
+        self._fetch.moved()
+        return piece
+
+    def close(self, error: Exception | None = None) -> None:
+        """Leave."""
+        self._fetch.leave(self)
+
+    def fail(self, error: Exception) -> None:
+        """Leave: the client has left. What is fetched is fetched for others, too."""
+        self._fetch.leave(self)
+
+    def has_data(self) -> bool:
+        """Whether a piece is there."""
+        return self.place - self._fetch._dropped < len(self._fetch._pieces)
+
+
+__all__ = ["Fetch", "Flight", "Reader"]

@@ -1,0 +1,67 @@
+"""Who is asking the origin for what just now, in one worker.
+
+Owns that requests for the same thing wait for one of them, and that they do not where it was in vain before.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from cachetools import TTLCache
+
+from gateway_cache.entry import Entry, Place
+from gateway_cache.fetching import Fetch, Flight
+from gateway_cache.lookup import Lookup
+from gateway_cache.purging import Condition
+
+Key: TypeAlias = tuple[bytes, Place]
+
+MAX_IN_VAIN = 4096
+IN_VAIN_SECONDS = 10.0
+"""So long requests do not wait for each other after a response that was not for others."""
+
+
+class Flights:
+    """The flights of one worker, by URL and place."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Key, Flight] = {}
+        self._in_vain: TTLCache[Key, bool] = TTLCache(MAX_IN_VAIN, IN_VAIN_SECONDS)
+
+    def find(self, lookup: Lookup) -> Flight | None:
+        """The flight that may bring what this lookup is about."""
+        flight = self._flights.get((lookup.url, lookup.place))
+        return None if flight is None or flight.is_void else flight
+
+    def begin(self, lookup: Lookup) -> bool:
+        """Let others wait for this one, unless there is a flight, or it would be in vain; whether they will."""
+        key = (lookup.url, lookup.place)
+        if key in self._flights or key in self._in_vain:
+            return False
+        lookup.flight = self._flights[key] = Flight()
+        return True
+
+    def land(self, lookup: Lookup, brought: Fetch | Entry | None) -> None:
+        """Tell those who wait for this one, if it was a flight and has not landed yet."""
+        flight, lookup.flight = lookup.flight, None
+        if flight is not None:
+            key = (lookup.url, lookup.place)
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+            flight.land(brought)
+
+    def was_in_vain(self, lookup: Lookup) -> None:
+        """What it brought is not for others: the next ones are not to wait for each other."""
+        if lookup.flight is not None:
+            self._in_vain[lookup.url, lookup.place] = True
+
+    def void(self, condition: Condition) -> None:
+        """What these bring is outdated: it is not stored, and nobody else waits for it."""
+        for (url, _), flight in self._flights.items():
+            flight.is_void = flight.is_void or condition(url, None)
+
+    def __repr__(self) -> str:
+        return f"<Flights: {len(self._flights)} under way>"
+
+
+__all__ = ["Flights", "Key"]

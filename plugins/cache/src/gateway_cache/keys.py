@@ -1,0 +1,69 @@
+"""What counts as the same URL: scheme, host, path and query in their normal form.
+
+Pure functions, compiled once from the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+
+_PORTS = {b"http": b":80", b"https": b":443"}
+
+
+class Keys:
+    """What brings URLs into their normal form. A path stays byte for byte: what two of them have in common is the
+    origin's affair."""
+
+    def __init__(self, ignored: Sequence[str] = (), *, is_sorted: bool = False) -> None:
+        """`ignored` are patterns of parameters that do not count."""
+        self._normal = _query_function(tuple(ignored), is_sorted) if ignored or is_sorted else None
+
+    def of(self, scheme: str, host: bytes, path: bytes, query: bytes) -> bytes:
+        """The key of a URL in its parts, with the Host as it came."""
+        # hot: cache-hit
+        origin = _origin(scheme, host)
+        if query and self._normal is not None:
+            query = self._normal(query)
+        return b"%b%b?%b" % (origin, path, query) if query else origin + path
+
+    def of_text(self, url: str) -> bytes:
+        """The key of a URL that a person wrote. Raises ValueError."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError(f"expected a URL such as https://example.com/path, not {url!r}")
+        host, path, query = (part.encode("utf-8") for part in (parts.netloc, parts.path or "/", parts.query))
+        return self.of(parts.scheme, host, path, query)
+
+    def of_reference(self, url: bytes, reference: bytes) -> bytes | None:
+        """The key of what a response to `url` refers to, if it is of the same origin (RFC 9111 4.4)."""
+        try:
+            key = self.of_text(urljoin(url.decode("latin-1"), reference.decode("latin-1").strip()))
+        except ValueError:
+            return None
+        return key if key.split(b"/", 3)[:3] == url.split(b"/", 3)[:3] else None
+
+
+@lru_cache(1024)
+def _origin(scheme: str, host: bytes) -> bytes:
+    name = b"https" if scheme in ("https", "wss") else b"http"
+    return name + b"://" + host.lower().removesuffix(_PORTS[name])
+
+
+def _query_function(ignored: tuple[str, ...], is_sorted: bool) -> Callable[[bytes], bytes]:
+    @lru_cache(1024)
+    def normal(query: bytes) -> bytes:
+        pairs = [pair for pair in query.split(b"&") if pair and not _is_ignored(pair, ignored)]
+        return b"&".join(sorted(pairs) if is_sorted else pairs)
+
+    return normal
+
+
+def _is_ignored(pair: bytes, patterns: tuple[str, ...]) -> bool:
+    name = unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")).decode("utf-8", "replace")
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+__all__ = ["Keys"]

@@ -1,0 +1,85 @@
+"""The responses that one worker holds in memory, bounded by their bytes.
+
+Owns which of the stored responses to a URL a request selects, and which go when there is no room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cachetools import LRUCache
+
+from gateway_cache.entry import Entry, Place
+from gateway_cache.selecting import Fields, selecting_values
+
+MAX_VARIANTS = 32
+"""Responses to one URL; the oldest goes when there are more."""
+
+
+class Memory:
+    """URL → its responses, the newest first. The URLs that were not asked for the longest time go first."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._urls: LRUCache[bytes, tuple[Entry, ...]] = LRUCache(max_bytes, getsizeof=_size)
+
+    def find(self, url: bytes, place: Place, fields: Fields) -> Entry | None:
+        """The response that a request with these fields selects."""
+        # hot: cache-hit
+        for entry in self._urls.get(url, ()):
+            if entry.place == place and (not entry.vary or entry.selecting == selecting_values(entry.vary, fields)):
+                return entry
+        return None
+
+    def knows(self, url: bytes) -> bool:
+        """Whether there is any response to a URL, selected or not."""
+        return url in self._urls
+
+    def put(self, url: bytes, entry: Entry) -> bool:
+        """Store a response in the place of the one that the same request would have selected; whether it fits."""
+        others = [
+            other
+            for other in self._urls.get(url, ())
+            if (other.place, other.vary, other.selecting) != (entry.place, entry.vary, entry.selecting)
+        ]
+        variants = (entry, *others)[:MAX_VARIANTS]
+        if _size(variants) > self._max_bytes:
+            return False
+        self._urls[url] = variants
+        return True
+
+    def drop(self, condition: Callable[[bytes, Entry], bool]) -> int:
+        """Forget the responses that a condition holds for; how many there were."""
+        dropped = 0
+        for url, entries in list(self._urls.items()):
+            kept = tuple(entry for entry in entries if not condition(url, entry))
+            dropped += len(entries) - len(kept)
+            if not kept:
+                del self._urls[url]
+            elif len(kept) != len(entries):
+                self._urls[url] = kept
+        return dropped
+
+    def drop_url(self, url: bytes) -> int:
+        """Forget every response to a URL."""
+        return len(self._urls.pop(url, ()))
+
+    @property
+    def bytes_held(self) -> int:
+        """What all of them take."""
+        return int(self._urls.currsize)
+
+    @property
+    def entries(self) -> int:
+        """How many URLs have a response."""
+        return len(self._urls)
+
+    def __repr__(self) -> str:
+        return f"<Memory: {len(self._urls)} URLs, {self.bytes_held} of {self._max_bytes} bytes>"
+
+
+def _size(entries: tuple[Entry, ...]) -> int:
+    return sum(entry.size for entry in entries)
+
+
+__all__ = ["Memory"]

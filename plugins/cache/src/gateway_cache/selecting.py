@@ -1,0 +1,55 @@
+"""Which of several stored responses a request selects: Vary, and what the fields that it names hold (RFC 9111 4.1).
+
+Owns the normal form of selecting fields. Two requests select the same response if their forms are equal.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from gateway import Headers, accepted_codings
+
+Fields = list[tuple[bytes, bytes]]
+
+_COMMA = re.compile(rb"[ \t]*,[ \t]*")
+CODINGS = (b"zstd", b"br", b"gzip", b"deflate")
+"""Codings in which endpoints and plugins answer. A client's word on others selects nothing."""
+
+
+def vary_names(headers: Headers) -> tuple[bytes, ...] | None:
+    """The fields that a response depends on, in lower case and order; None if on more than fields (`*`)."""
+    names = {name.strip(b" \t").lower() for value in headers.get_all(b"vary") for name in value.split(b",")} - {b""}
+    return None if b"*" in names else tuple(sorted(names))
+
+
+def selecting_values(names: tuple[bytes, ...], fields: Fields) -> tuple[bytes | None, ...]:
+    """What a request's fields hold for each of these names, in their normal form; None for one that is absent."""
+    return tuple(_normal(name, [value for field, value in fields if field == name]) for name in names)
+
+
+def _normal(name: bytes, values: list[bytes]) -> bytes | None:
+    if not values:
+        return None
+    text = values[0] if len(values) == 1 else b",".join(values)
+    return normal_codings(text) if name == b"accept-encoding" else normal_list(text)
+
+
+def normal_list(text: bytes) -> bytes:
+    """A field's value without white space around its commas and ends."""
+    return _COMMA.sub(b",", text.strip(b" \t"))
+
+
+@lru_cache(256)
+def normal_codings(text: bytes) -> bytes:
+    """What an Accept-Encoding comes to: the known codings that it accepts, the best first."""
+    accepted = accepted_codings([text]) or {}
+    other = accepted.get(b"*", 0)
+    wanted = [(-(accepted.get(coding, other)), coding) for coding in CODINGS if accepted.get(coding, other)]
+    refusal = [b"identity;q=0"] if accepted.get(b"identity", 1 if b"*" not in accepted else other) == 0 else []
+    named = [b"identity"] if accepted.get(b"identity") else []
+    ranked = [coding + b";q=%d" % -weight for weight, coding in sorted(wanted)]
+    return b",".join([*ranked, *named, *refusal])
+
+
+__all__ = ["Fields", "normal_codings", "normal_list", "selecting_values", "vary_names"]

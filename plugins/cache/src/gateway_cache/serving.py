@@ -1,0 +1,53 @@
+"""From a stored response to the one that a client gets: Age, Cache-Status, conditions, ranges, HEAD.
+
+Owns what a client sees of a hit. Does not decide whether there is one.
+"""
+
+from __future__ import annotations
+
+from gateway import Condition, Request, Response, condition, if_range_holds, ranged
+from gateway_cache.entry import Entry, RawHeaders
+
+IN_NOT_MODIFIED = frozenset(
+    (b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary", b"cdn-cache-control")
+)
+"""Fields of a 304 (RFC 9110 15.4.5)."""
+
+
+def serve(entry: Entry, now: float, status: bytes) -> Response:
+    """A response of its own from a stored one. `status` is what Cache-Status says of it."""
+    # hot: cache-hit
+    headers = [*entry.headers, (b"age", b"%d" % max(0, int(now - entry.born))), (b"cache-status", status)]
+    return Response.adopt(entry.status, headers, entry.body)
+
+
+def as_asked(response: Response, entry: Entry, request: Request) -> Response:
+    """The response to a request with conditions, a range or the method HEAD, from the whole one."""
+    if 200 <= response.status < 300:
+        since = entry.last_modified if entry.last_modified is not None else entry.date
+        found = condition(request.headers, entry.etag, since, is_cache=True)
+        if found is Condition.NOT_MODIFIED:
+            return not_modified(response)
+    if response.status == 200 and request.method == "GET":
+        wanted = request.headers.get(b"range")
+        if wanted is not None and if_range_holds(request.headers, entry.etag, entry.last_modified, entry.date):
+            response = ranged(response, wanted)
+    if request.method == "HEAD":
+        response.headers.set(b"content-length", b"%d" % len(entry.body))
+        response.body = b""
+    return response
+
+
+def not_modified(response: Response) -> Response:
+    """The 304 in the place of a whole response."""
+    raw: RawHeaders = [
+        field
+        for field in response.headers.raw
+        if field[0] in IN_NOT_MODIFIED or field[0] in (b"age", b"cache-status")
+    ]
+    if not any(name == b"etag" for name, _ in raw):
+        raw += [field for field in response.headers.raw if field[0] == b"last-modified"]
+    return Response.adopt(304, raw, b"")
+
+
+__all__ = ["as_asked", "not_modified", "serve"]
