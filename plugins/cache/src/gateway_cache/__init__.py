@@ -15,17 +15,17 @@ from typing import Any
 
 from gateway import App, Exchange, GatewayError, Request, Response, StateKey, hookimpl
 from gateway_cache import config
-from gateway_cache.directives import NONE, Directives, parse_directives
+from gateway_cache.directives import Directives, parse_directives
 from gateway_cache.entry import Entry, birth, stored_headers
 from gateway_cache.fetching import Fetch, Reader
-from gateway_cache.flights import Flights, Key
+from gateway_cache.flights import Flights, is_for
 from gateway_cache.keys import Keys
-from gateway_cache.lookup import Lookup, Use, may_serve_on_error, use_of
+from gateway_cache.lookup import Lookup, Use, may_serve_on_error, use_of, wishes_of
 from gateway_cache.memory import Memory
 from gateway_cache.policy import terms_of
 from gateway_cache.purging import TOPIC, condition_of, of_urls
 from gateway_cache.selecting import selecting_values, vary_names
-from gateway_cache.serving import as_asked, serve
+from gateway_cache.serving import as_asked, copied, length_of, replace, serve
 from gateway_cache.validation import give_back_conditions, is_conditional, put_conditions
 
 log = logging.getLogger("gateway.cache")
@@ -55,9 +55,6 @@ class Cache:
         self._memory = Memory(settings.memory)
         self._keys = Keys(settings.ignore_query, is_sorted=settings.sort_query)
         self._flights = Flights()
-        self._fetches: dict[Fetch, Key] = {}
-        self._arriving: dict[Key, Fetch] = {}
-        """The latest of them for each URL and place: whoever comes while it arrives reads along."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._state: StateKey[Lookup] = StateKey("cache")
         self._app: App
@@ -80,8 +77,7 @@ class Cache:
     async def shutdown(self, app: App) -> None:
         """Give up what is being fetched."""
         self._unsubscribe()
-        for fetch in list(self._fetches):
-            fetch.cancel()
+        self._flights.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -90,9 +86,6 @@ class Cache:
         condition = condition_of(message)
         self._memory.drop(condition)
         self._flights.void(condition)
-        for fetch in self._fetches:
-            if condition(fetch.url, fetch.entry):
-                fetch.is_open = fetch.is_wanted = False
 
     # -- on the way in -----------------------------------------------------------------------------------------
 
@@ -156,8 +149,8 @@ class Cache:
     ) -> Response | Awaitable[Response | None] | None:
         """Ask the origin, or wait for somebody who is asking it already."""
         if self._config.collapse and not lookup.has_authorization:
-            fetch = self._arriving.get((lookup.url, lookup.place))
-            if fetch is not None and entry is None and self._is_for(lookup, fetch.entry) and fetch.is_open:
+            fetch = self._flights.arriving(lookup)
+            if fetch is not None and entry is None:
                 return self._joined(exchange, lookup, fetch)
             flight = self._flights.find(lookup)
             # Whoever wants something newer than others do asks for himself.
@@ -173,15 +166,12 @@ class Cache:
     ) -> Response | None:
         brought = await landing
         entry = brought.entry if isinstance(brought, Fetch) else brought
-        if entry is None or not self._is_for(lookup, entry):
+        if entry is None or not is_for(lookup, entry):
             return None
         if isinstance(brought, Fetch) and not brought.is_complete:
             return self._joined(exchange, lookup, brought) if brought.is_open else None
         lookup.is_done = lookup.is_served = True
         return self._served(exchange.request, entry, b"; collapsed")
-
-    def _is_for(self, lookup: Lookup, entry: Entry) -> bool:
-        return entry.selecting == selecting_values(entry.vary, lookup.fields)
 
     def _joined(self, exchange: Exchange, lookup: Lookup, fetch: Fetch) -> Response:
         """A response whose body is still arriving."""
@@ -229,7 +219,7 @@ class Cache:
         if isinstance(response.body, bytes):
             self._store(lookup.url, entry.with_body(response.body))
             return
-        fetch = self._fetch(lookup, entry, response.body)
+        fetch = self._flights.fetch(lookup, entry, response.body, None, self._config.max_entry, self._store)
         async for _ in fetch.reader():
             pass
 
@@ -308,28 +298,12 @@ class Cache:
         if lookup is None or lookup.storing is None:
             return None
         entry, lookup.storing = lookup.storing, None
-        fetch = self._fetch(lookup, entry, body, exchange)
+        most = self._config.max_entry
+        fetch = self._flights.fetch(lookup, entry, body, exchange.open_body, most, self._store)
         self._flights.land(lookup, fetch)
         reader: Reader = fetch.reader()
         exchange.open_body = reader
         return reader
-
-    def _fetch(
-        self, lookup: Lookup, entry: Entry, body: AsyncIterable[bytes], exchange: Exchange | None = None
-    ) -> Fetch:
-        held = exchange.open_body if exchange is not None else None
-        fetch = Fetch(lookup.url, entry, body, held, self._config.max_entry, self._fetched)
-        key = lookup.url, lookup.place
-        self._fetches[fetch] = key
-        self._arriving[key] = fetch
-        return fetch
-
-    def _fetched(self, fetch: Fetch) -> None:
-        key = self._fetches.pop(fetch, None)
-        if key is not None and self._arriving.get(key) is fetch:
-            del self._arriving[key]
-        if fetch.is_complete and fetch.is_wanted:
-            self._store(fetch.url, fetch.entry)
 
     def _confirm(self, exchange: Exchange, lookup: Lookup, entry: Entry, response: Response) -> None:
         """The stored response is still good: it takes the new fields, and serves (RFC 9111 4.3.4)."""
@@ -391,33 +365,6 @@ class Cache:
         """Cache-Status (RFC 9211)."""
         told = b"%b; fwd=%b; fwd-status=%d" % (self._name, lookup.forward, lookup.status or response.status)
         response.headers.raw.append((b"cache-status", told + b"; stored" if lookup.is_stored else told))
-
-
-def wishes_of(request: Request) -> Directives:
-    """What a request says to caches; `Pragma: no-cache` counts where it says nothing (RFC 9111 5.4)."""
-    given = request.headers.get_all(b"cache-control")
-    if given:
-        return parse_directives(given)
-    pragma = parse_directives(request.headers.get_all(b"pragma"))
-    return {b"no-cache": None} if b"no-cache" in pragma else NONE
-
-
-def length_of(response: Response) -> int:
-    """How long the body is, as far as that is known; 0 if it is not."""
-    if isinstance(response.body, bytes):
-        return len(response.body)
-    announced = response.headers.get(b"content-length")
-    return int(announced) if announced is not None and announced.isdigit() else 0
-
-
-def copied(response: Response) -> Response:
-    """The same as an object of its own."""
-    return Response.adopt(response.status, response.headers.raw.copy(), response.body)
-
-
-def replace(response: Response, other: Response) -> None:
-    """Put another one in a response's place."""
-    response.status, response.headers.raw, response.body = other.status, other.headers.raw, other.body
 
 
 __all__ = ["Cache"]

@@ -52,7 +52,6 @@ class Fetch:
 
     def __init__(
         self,
-        url: bytes,
         entry: Entry,
         body: AsyncIterable[bytes],
         held: OpenBody | None,
@@ -60,7 +59,6 @@ class Fetch:
         ended: Callable[[Fetch], None],
     ) -> None:
         """`held` is what is to be given back at the end; `ended` is called then, however it ends."""
-        self.url = url
         self.entry = entry
         """The response, without its body until that is complete."""
         self.is_complete = False

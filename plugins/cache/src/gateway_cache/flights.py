@@ -1,20 +1,24 @@
-"""Who is asking the origin for what just now, in one worker.
+"""Who is asking the origin for what just now, and what is arriving, in one worker.
 
 Owns that requests for the same thing wait for one of them, and that they do not where it was in vain before.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable, Callable
 from typing import TypeAlias
 
 from cachetools import TTLCache
 
+from gateway import OpenBody
 from gateway_cache.entry import Entry, Place
 from gateway_cache.fetching import Fetch, Flight
 from gateway_cache.lookup import Lookup
 from gateway_cache.purging import Condition
+from gateway_cache.selecting import selecting_values
 
 Key: TypeAlias = tuple[bytes, Place]
+Store: TypeAlias = Callable[[bytes, Entry], None]
 
 MAX_IN_VAIN = 4096
 IN_VAIN_SECONDS = 10.0
@@ -27,6 +31,9 @@ class Flights:
     def __init__(self) -> None:
         self._flights: dict[Key, Flight] = {}
         self._in_vain: TTLCache[Key, bool] = TTLCache(MAX_IN_VAIN, IN_VAIN_SECONDS)
+        self._fetches: dict[Fetch, Key] = {}
+        self._arriving: dict[Key, Fetch] = {}
+        """The latest fetch for each URL and place."""
 
     def find(self, lookup: Lookup) -> Flight | None:
         """The flight that may bring what this lookup is about."""
@@ -55,13 +62,55 @@ class Flights:
         if lookup.flight is not None:
             self._in_vain[lookup.url, lookup.place] = True
 
+    def arriving(self, lookup: Lookup) -> Fetch | None:
+        """What has begun to arrive, and is what this lookup is about."""
+        fetch = self._arriving.get((lookup.url, lookup.place))
+        return fetch if fetch is not None and fetch.is_open and is_for(lookup, fetch.entry) else None
+
+    def fetch(
+        self,
+        lookup: Lookup,
+        entry: Entry,
+        body: AsyncIterable[bytes],
+        held: OpenBody | None,
+        most: int,
+        store: Store,
+    ) -> Fetch:
+        """Begin to read a body for everybody who wants it; `store` gets it when it is whole and still wanted."""
+        key = lookup.url, lookup.place
+
+        def ended(fetch: Fetch) -> None:
+            self._fetches.pop(fetch, None)
+            if self._arriving.get(key) is fetch:
+                del self._arriving[key]
+            if fetch.is_complete and fetch.is_wanted:
+                store(lookup.url, fetch.entry)
+
+        fetch = Fetch(entry, body, held, most, ended)
+        self._fetches[fetch] = key
+        self._arriving[key] = fetch
+        return fetch
+
     def void(self, condition: Condition) -> None:
         """What these bring is outdated: it is not stored, and nobody else waits for it."""
         for (url, _), flight in self._flights.items():
             flight.is_void = flight.is_void or condition(url, None)
+        for fetch, (url, _) in self._fetches.items():
+            if condition(url, fetch.entry):
+                fetch.is_open = fetch.is_wanted = False
+
+    def cancel(self) -> None:
+        """Give up what is arriving."""
+        for fetch in list(self._fetches):
+            fetch.cancel()
 
     def __repr__(self) -> str:
         return f"<Flights: {len(self._flights)} under way>"
 
 
-__all__ = ["Flights", "Key"]
+def is_for(lookup: Lookup, entry: Entry) -> bool:
+    """Whether a response that somebody else has asked for is what this lookup's request selects."""
+    return entry.selecting == selecting_values(entry.vary, lookup.fields)
+
+
+__all__ = ["Flights", "is_for"]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-from gateway import Exchange
-from gateway_cache.directives import Directives, seconds
+from gateway import Exchange, Request
+from gateway_cache.directives import NONE, Directives, parse_directives, seconds
 from gateway_cache.entry import Entry, Place
 from gateway_cache.fetching import Flight
 from gateway_cache.selecting import Fields
@@ -97,4 +97,13 @@ def may_serve_on_error(entry: Entry, request: Directives, now: float) -> bool:
     return staleness <= most
 
 
-__all__ = ["Lookup", "Use", "may_serve_on_error", "use_of"]
+def wishes_of(request: Request) -> Directives:
+    """What a request says to caches; `Pragma: no-cache` counts where it says nothing (RFC 9111 5.4)."""
+    given = request.headers.get_all(b"cache-control")
+    if given:
+        return parse_directives(given)
+    pragma = parse_directives(request.headers.get_all(b"pragma"))
+    return {b"no-cache": None} if b"no-cache" in pragma else NONE
+
+
+__all__ = ["Lookup", "Use", "may_serve_on_error", "use_of", "wishes_of"]

@@ -50,4 +50,22 @@ def not_modified(response: Response) -> Response:
     return Response.adopt(304, raw, b"")
 
 
-__all__ = ["as_asked", "not_modified", "serve"]
+def length_of(response: Response) -> int:
+    """How long the body is, as far as that is known; 0 if it is not."""
+    if isinstance(response.body, bytes):
+        return len(response.body)
+    announced = response.headers.get(b"content-length")
+    return int(announced) if announced is not None and announced.isdigit() else 0
+
+
+def copied(response: Response) -> Response:
+    """The same as an object of its own."""
+    return Response.adopt(response.status, response.headers.raw.copy(), response.body)
+
+
+def replace(response: Response, other: Response) -> None:
+    """Put another one in a response's place."""
+    response.status, response.headers.raw, response.body = other.status, other.headers.raw, other.body
+
+
+__all__ = ["as_asked", "copied", "length_of", "not_modified", "replace", "serve"]
