@@ -255,21 +255,20 @@ class App:
 
     @asynccontextmanager
     async def ask_behind(self, plugin: object, exchange: Exchange) -> AsyncIterator[Response]:
-        """What the plugins listed behind `plugin`, and the upstream, say to a copy of an exchange: errors included.
+        """What the plugins listed behind `plugin`, and the upstream, say to an exchange: errors included.
 
-        The copy has no body, and nobody else sees it: for a plugin that wants a response for later. The body of the
-        response has to be read within the block.
+        For a plugin that wants a response for later: the exchange is one of its own (`exchange.copy()`), which no
+        plugin before it sees. The body of the response has to be read within the block.
         """
-        asked = exchange.copy()
-        asked.route = self._behind(exchange.route, plugin)
+        exchange.route = self._behind(exchange.route, plugin)
         try:
-            response = await self.respond(asked, route=asked.route)
+            response = await self.respond(exchange, route=exchange.route)
             yield response
         finally:
-            if asked.open_body is not None:
-                asked.open_body.close(asked.error)
-            asked.ended = time.monotonic()
-            asked.route.pipeline.complete(asked)
+            if exchange.open_body is not None:
+                exchange.open_body.close(exchange.error)
+            exchange.ended = time.monotonic()
+            exchange.route.pipeline.complete(exchange)
 
     def _behind(self, route: Route, plugin: object) -> Route:
         key = (route, id(plugin))

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from gateway import App, Exchange, GatewayError, Request, Response, StateKey, hookimpl
+from gateway import App, Exchange, GatewayError, Headers, Request, Response, StateKey, hookimpl
 from gateway_cache import config
 from gateway_cache.directives import Directives, parse_directives
 from gateway_cache.entry import Entry, birth, stored_headers
@@ -22,7 +22,7 @@ from gateway_cache.flights import Flights, is_for
 from gateway_cache.keys import Keys
 from gateway_cache.lookup import Lookup, Use, may_serve_on_error, use_of, wishes_of
 from gateway_cache.memory import Memory
-from gateway_cache.policy import terms_of
+from gateway_cache.policy import Terms, terms_of
 from gateway_cache.purging import TOPIC, condition_of, of_urls
 from gateway_cache.selecting import selecting_values, vary_names
 from gateway_cache.serving import as_asked, copied, length_of, replace, serve
@@ -252,14 +252,14 @@ class Cache:
                 exchange.open_body = None
             replace(response, self._stale(exchange, lookup, entry))
         elif request.method == "GET":
-            lookup.storing = self._entry(lookup, response)
+            lookup.storing = self._entry(exchange, lookup, response)
             if lookup.storing is None:
                 self._flights.was_in_vain(lookup)
                 self._flights.land(lookup, None)
             else:
                 lookup.is_stored = True
 
-    def _entry(self, lookup: Lookup, response: Response) -> Entry | None:
+    def _entry(self, exchange: Exchange, lookup: Lookup, response: Response) -> Entry | None:
         """The response as it is stored, without its body; None if it is not."""
         headers, now = response.headers, self._clock()
         vary = vary_names(headers)
@@ -267,7 +267,7 @@ class Cache:
         if vary is None or is_void or length_of(response) > self._config.max_entry:
             return None
         born, date = birth(headers, lookup.asked, now)
-        terms = terms_of(response.status, headers, lookup.has_authorization, date, self._config)
+        terms = self._terms(exchange, lookup, response.status, headers, date)
         if isinstance(terms, str):
             return None
         is_fresh = now < born + terms.lifetime + terms.while_revalidating
@@ -276,6 +276,10 @@ class Cache:
         stored = stored_headers(response, now, terms.hidden)
         selecting = selecting_values(vary, lookup.fields)
         return Entry(lookup.place, response.status, stored, terms, vary, selecting, born)
+
+    def _terms(self, exchange: Exchange, lookup: Lookup, status: int, headers: Headers, date: int) -> Terms | str:
+        may_guess = bool(exchange.attempts)
+        return terms_of(status, headers, lookup.has_authorization, date, self._config, may_guess=may_guess)
 
     def _is_final(self, exchange: Exchange, response: Response) -> bool:
         """Whether the body is there, and nobody behind us is going to change it."""
@@ -311,7 +315,7 @@ class Cache:
         born, date = birth(response.headers, lookup.asked, now)
         merged = entry.validated(stored_headers(response, now), entry.terms, born)
         headers = merged.response().headers
-        terms = terms_of(entry.status, headers, lookup.has_authorization, date, self._config)
+        terms = self._terms(exchange, lookup, entry.status, headers, date)
         if not isinstance(terms, str):
             merged = entry.validated(stored_headers(response, now, terms.hidden), terms, born)
             self._store(lookup.url, merged)

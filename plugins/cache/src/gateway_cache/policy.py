@@ -47,8 +47,13 @@ def governing(headers: Headers, config: Config) -> tuple[Directives, bool]:
     return parse_directives(headers.get_all(b"cache-control")), False
 
 
-def terms_of(status: int, headers: Headers, has_authorization: bool, date: int, config: Config) -> Terms | str:
-    """The terms on which a response to GET may be stored and used; or in a word why not."""
+def terms_of(
+    status: int, headers: Headers, has_authorization: bool, date: int, config: Config, *, may_guess: bool = True
+) -> Terms | str:
+    """The terms on which a response to GET may be stored and used; or in a word why not.
+
+    `may_guess` is false for what a plugin has made: to ask it again costs little, so nothing is fresh by a guess.
+    """
     if status in NOT_STORED:
         return "status"
     directives, is_targeted = governing(headers, config)
@@ -57,15 +62,14 @@ def terms_of(status: int, headers: Headers, has_authorization: bool, date: int, 
         return refusal
     expiring = Headers() if is_targeted else headers
     lifetime: float | None = explicit_lifetime(expiring, directives, date)
-    may_guess = lifetime is None
+    is_told = lifetime is not None
     if lifetime is None and status in NEGATIVE and config.negative_ttl:
         lifetime = config.negative_ttl
     if lifetime is None:
         if status not in HEURISTIC_STATUSES and b"public" not in directives:
             return "status"
-        lifetime = heuristic_lifetime(
-            status, headers, directives, date, config.heuristic_share, config.heuristic_max
-        )
+        share = config.heuristic_share if may_guess else 0.0
+        lifetime = heuristic_lifetime(status, headers, directives, date, share, config.heuristic_max)
     is_final = b"must-revalidate" in directives or b"proxy-revalidate" in directives
     is_strict = is_final or b"s-maxage" in directives
     return Terms(
@@ -77,7 +81,7 @@ def terms_of(status: int, headers: Headers, has_authorization: bool, date: int, 
         ),
         # Who says nothing of caches may have meant it for one client: that must not come out when the origin fails.
         if_error=_span(
-            directives, b"stale-if-error", 0.0 if may_guess else config.stale_if_error, is_final, is_strict
+            directives, b"stale-if-error", config.stale_if_error if is_told else 0.0, is_final, is_strict
         ),
         hidden=hidden_in(directives),
     )
