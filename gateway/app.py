@@ -243,7 +243,7 @@ class App:
                 else:
                     await run(pipeline.on_response, exchange, response, "on_response", limit)
                 settle_framing(exchange, response)
-            if pipeline.wrap_response_body:
+            if pipeline.first_wrapper < limit:
                 wrap_body(exchange, pipeline, response, limit)
         except GatewayError as error:
             response = await self._respond_to_error(exchange, error)

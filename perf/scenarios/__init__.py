@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from perf.model import Scenario
-from perf.scenarios import l7_balancer, large, plain, plugins, python_hook, scale, sessions, tls
+from perf.scenarios import cache_hit, l7_balancer, large, plain, plugins, python_hook, scale, sessions, tls
 
 SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "plain": plain.scenario,
@@ -15,5 +15,6 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "python-hook": python_hook.scenario,
     "tls": tls.scenario,
     "large": large.scenario,
+    "cache-hit": cache_hit.scenario,
     "plugins": plugins.scenario,
 }
