@@ -11,7 +11,7 @@ import inspect
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -147,6 +147,11 @@ class App:
             for upstream in self.upstreams.values()
             for endpoint in upstream.endpoints
         ]
+
+    def command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        """What the plugins make of an operator's command; None if it is nobody's. Raises ValueError."""
+        said = [step.call(name, arguments) for step in order_hooks(self._every_plugin)["on_command"]]
+        return added_results([each for each in said if each is not None])
 
     def once(self, name: str) -> bool:
         """Whether this worker is the one that runs a job of the whole gateway.
@@ -396,4 +401,14 @@ async def _call_hook(plugin: object, hook: str, app: App) -> None:
             await result
 
 
-__all__ = ["App", "ConfigurationError"]
+def added_results(results: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """What came of a command in several places: numbers are added up, of anything else the first counts."""
+    found: dict[str, Any] = {}
+    for result in results:
+        for key, value in result.items():
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            found[key] = found[key] + value if is_number and key in found else found.get(key, value)
+    return found if results else None
+
+
+__all__ = ["App", "ConfigurationError", "added_results"]

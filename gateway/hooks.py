@@ -109,6 +109,15 @@ class HookSpecs:
         """An endpoint's state changed in this worker. Synchronous, isolated."""
 
     @_hookspec
+    def on_command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        """An operator's command that is not the core's own, in every worker: what came of it, as plain data.
+
+        None from everybody means that nobody knows the command. Numbers of several workers and plugins are added
+        up. Raise ValueError for arguments that make no sense. Synchronous. The command itself, with its options, is
+        a click command under the entry-point group `gateway.commands`.
+        """
+
+    @_hookspec
     def on_connect(self, connection: Any) -> Any:
         """A TCP or UDP peer came to a stream listener; a Deny ends it."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,17 @@ from gateway.process.supervisor import Supervisor
 
 
 class _Commands(click.Group):
-    """Turns a ConfigurationError into one line and exit status 2."""
+    """The core's commands and those of installed plugins; a ConfigurationError is one line and exit status 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_plugin_commands()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name not in _plugin_commands():
+            return own
+        command: click.Command = _plugin_commands()[cmd_name].load()
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -31,6 +42,10 @@ class _Commands(click.Group):
         except ConfigurationError as error:
             click.secho(f"gateway: {error}", fg="red", err=True)
             ctx.exit(2)
+
+
+def _plugin_commands() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group="gateway.commands")}
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from gateway.app import added_results
 from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
 from gateway.metrics import Sample, added_up
@@ -35,12 +36,14 @@ MOST_WEIGHT = 65535
 async def answer(
     command: str, arguments: dict[str, Any], members: Sequence[Member], publish: Publish
 ) -> dict[str, Any]:
-    """Carry out a command. Raises ConfigurationError for what cannot be done."""
+    """Carry out a command, which may be a plugin's. Raises ConfigurationError for what cannot be done."""
     if not members:
         raise ConfigurationError("no worker is running at the moment; the gateway's log says why")
     if command == "explain":
         explained = await members[0].ask({"explain": arguments["request"]})
         return {"error": explained["error"]} if "error" in explained else {"explained": explained}
+    if command not in COMMANDS:
+        return await _ask_plugins(command, arguments, members)
     if command == "metrics":
         answers = await asyncio.gather(*(member.ask("metrics") for member in members))
         listed = merged(await asyncio.gather(*(member.ask("endpoints") for member in members)))
@@ -60,6 +63,18 @@ async def answer(
     reason = str(arguments.get("reason") or "by the operator")
     publish_mark(publish, upstream, endpoint, OPERATOR, state, reason)
     return {"done": f"{upstream} {endpoint}: {_outcome(state, endpoints, place)}"}
+
+
+async def _ask_plugins(command: str, arguments: dict[str, Any], members: Sequence[Member]) -> dict[str, Any]:
+    question = {"command": command, "arguments": arguments}
+    answers = await asyncio.gather(*(member.ask(question) for member in members))
+    for answer in answers:
+        if answer and "error" in answer:
+            raise ConfigurationError(answer["error"])
+    result = added_results([answer for answer in answers if answer is not None])
+    if result is None:
+        raise ConfigurationError(f"no plugin of the running gateway knows the command {command!r}")
+    return {"result": result}
 
 
 def merged(answers: Sequence[list[dict[str, Any]] | None]) -> list[dict[str, Any]]:

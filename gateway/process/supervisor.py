@@ -306,10 +306,8 @@ class Supervisor:
                 return await self.restart()
             case "status":
                 return self._status()
-            case _ if command in operations.COMMANDS:
-                return await self._operate(command, arguments)
             case _:
-                return {"error": f"no command {command!r}"}
+                return await self._operate(command, arguments)
 
     async def _operate(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         def publish(topic: str, message: Any, keep: str) -> None:

@@ -105,6 +105,11 @@ class Worker:
             return None
         if question == "endpoints":
             return self._app.describe_endpoints()
+        if "command" in question:
+            try:
+                return self._app.command(question["command"], question["arguments"])
+            except ValueError as error:
+                return {"error": str(error)}
         if question == "metrics":
             return self._app.metrics.samples()
         try:

@@ -17,8 +17,8 @@ def varnish() -> Contender:
         conf = lab.fill("varnish.vcl", HOST=host, PORT=origin_port)
         # fmt: off
         argv = [
-            tools.find("varnishd"), "-F", "-j", "none", "-a", f"127.0.0.1:{port}", "-f", str(conf), "-s", "malloc,64m",
-            "-n", str(lab.dir / f"varnish-{port}"), "-p", "thread_pools=1", "-p", "thread_pool_min=80",
+            str(tools.find("varnishd")), "-F", "-j", "none", "-a", f"127.0.0.1:{port}", "-f", str(conf),
+            "-s", "malloc,64m", "-n", str(lab.dir / f"varnish-{port}"), "-p", "thread_pools=1",
         ]
         # fmt: on
         process = lab.run(f"varnish-{port}", argv)

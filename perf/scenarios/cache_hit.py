@@ -14,7 +14,7 @@ PATH = "/cacheable"
 def scenario() -> Scenario:
     return Scenario(
         name="cache-hit",
-        summary="the profile reverse-proxy as it stands, serving a 132-byte body that it has stored; nginx logs, too",
+        summary="the profile reverse-proxy as it stands, a stored body of 132 bytes; nginx logs, too",
         contenders=(gateway(profile="reverse-proxy"), nginx(balancer=LEAST_CONN, cache=True), varnish()),
         goals=(Goal("varnish", 1.5, 1.2),),
         load=Load(path=PATH),

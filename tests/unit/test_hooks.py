@@ -25,6 +25,7 @@ PARAMETERS = {
     "on_complete": ["exchange"],
     "on_connect": ["connection"],
     "on_disconnect": ["connection"],
+    "on_command": ["name", "arguments"],
     "on_endpoint": ["endpoint", "old", "new", "reason"],
 }
 

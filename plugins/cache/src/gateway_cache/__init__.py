@@ -7,6 +7,7 @@ Owns the order of its steps on an exchange's way. What may be stored is decided 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable
@@ -23,7 +24,7 @@ from gateway_cache.keys import Keys
 from gateway_cache.lookup import Lookup, Use, may_serve_on_error, use_of, wishes_of
 from gateway_cache.memory import Memory
 from gateway_cache.policy import Terms, terms_of
-from gateway_cache.purging import TOPIC, condition_of, of_urls
+from gateway_cache.purging import TOPIC, Message, condition_of, of_command, of_request, of_urls
 from gateway_cache.selecting import selecting_values, vary_names
 from gateway_cache.serving import as_asked, copied, length_of, replace, serve
 from gateway_cache.validation import give_back_conditions, is_conditional, put_conditions
@@ -67,7 +68,7 @@ class Cache:
     def startup(self, app: App) -> None:
         """Follow what is purged, in whichever worker."""
         self._app = app
-        self._unsubscribe = app.bus.subscribe(TOPIC, self._purge)
+        self._unsubscribe = app.bus.subscribe(TOPIC, self._on_purge)
         app.metrics.counter("cache_hits", "Responses served from the cache", lambda: self._hits)
         app.metrics.counter("cache_misses", "Requests for which the origin was asked", lambda: self._misses)
         app.metrics.counter("cache_stored", "Responses stored", lambda: self._stored)
@@ -82,10 +83,25 @@ class Cache:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _purge(self, message: dict[str, Any]) -> None:
+    @hookimpl
+    def on_command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        """`gateway purge`. Each worker hears of it by itself."""
+        return {"purged": self._purge(of_command(arguments, self._keys))} if name == "purge" else None
+
+    def _on_purge(self, message: Message) -> None:
+        self._purge(message)
+
+    def _purge(self, message: Message) -> int:
         condition = condition_of(message)
-        self._memory.drop(condition)
         self._flights.void(condition)
+        return self._memory.drop(condition)
+
+    def _purge_if_allowed(self, request: Request, secret: str) -> Response:
+        given = request.headers.get(b"authorization", b"") or b""
+        if not hmac.compare_digest(given, b"Bearer " + secret.encode()):
+            return Response(403, {"cache-control": "no-store"}, "PURGE needs the secret\n")
+        self._app.bus.publish(TOPIC, of_request(request, self._keys))
+        return Response(200, {"cache-control": "no-store"}, "purged\n")
 
     # -- on the way in -----------------------------------------------------------------------------------------
 
@@ -96,6 +112,9 @@ class Cache:
         request = exchange.request
         method = request.method
         if (method != "GET" and method != "HEAD") or request.has_body or exchange.is_tunnel:
+            secret = self._config.purge_secret
+            if method == "PURGE" and secret is not None:
+                return self._purge_if_allowed(request, secret.get_secret_value())
             return None
         raw = request.headers.raw
         names = dict(raw)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway import Duration, Headers, PluginConfig, Size
+from gateway import Duration, Headers, PluginConfig, Secret, Size
 
 
 def _field_name(name: str) -> str:
@@ -52,6 +52,10 @@ class Config(PluginConfig):
     so."""
     collapse: bool = True
     """Let requests for something that is being fetched already wait for that."""
+    purge_secret: Secret | None = None
+    """With this, `PURGE` requests that bring it (`Authorization: Bearer …`) make all workers forget what is stored
+    of their URL, of all that begins with it (`PURGE /blog/*`), or of the tags in their Surrogate-Key or
+    Cache-Tag."""
     negative_ttl: Duration = 0.0
     """How long a 404 or 410 that says nothing of its freshness is fresh. 0 leaves it to the heuristic."""
 

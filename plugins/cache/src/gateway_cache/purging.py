@@ -1,41 +1,74 @@
-"""What is to be forgotten, as a message on the bus that every worker understands.
+"""What is to be forgotten: as an operator or a client says it, as a message on the bus, and as a condition.
 
 Owns the topic and its messages. Does not know where responses are held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from gateway_cache.entry import Entry
+from gateway import Request
+from gateway_cache.entry import Entry, tags_of
+from gateway_cache.keys import Keys
 
 TOPIC = "cache.purge"
+
+Message: TypeAlias = Mapping[str, list[str] | bool]
+"""`urls` and `prefixes` as keys have them, `tags`, and `all`."""
 
 Condition: TypeAlias = Callable[[bytes, Entry | None], bool]
 """Whether a response to a URL goes. Without the response, which may be on its way still: whether one could."""
 
 
-def of_urls(urls: Iterable[bytes]) -> dict[str, Any]:
-    """All responses to these URLs, as keys have them."""
+def of_urls(urls: Iterable[bytes]) -> Message:
+    """All responses to these URLs."""
     return {"urls": sorted(url.decode("latin-1") for url in urls)}
 
 
-def condition_of(message: dict[str, Any]) -> Condition:
-    """What a message means. One that is not understood means nothing."""
-    match message:
-        case {"urls": list(urls)}:
-            wanted = frozenset(str(url).encode("latin-1") for url in urls)
-            return lambda url, entry: url in wanted
-        case {"prefix": str(prefix)}:
-            start = prefix.encode("latin-1", "replace")
-            return lambda url, entry: url.startswith(start)
-        case {"tag": str(tag)}:
-            label = tag.encode("latin-1", "replace")
-            return lambda url, entry: entry is None or label in entry.tags
-        case {"all": True}:
-            return lambda url, entry: True
-    return lambda url, entry: False
+def of_command(arguments: Mapping[str, Any], keys: Keys) -> Message:
+    """What `gateway purge` asks for. Raises ValueError for what is no URL."""
+    return {
+        "urls": [keys.of_text(str(url)).decode("latin-1") for url in arguments.get("urls", ())],
+        "prefixes": [keys.of_text(str(url)).decode("latin-1") for url in arguments.get("prefixes", ())],
+        "tags": [str(tag) for tag in arguments.get("tags", ())],
+        "all": bool(arguments.get("all")),
+    }
 
 
-__all__ = ["TOPIC", "Condition", "condition_of", "of_urls"]
+def of_request(request: Request, keys: Keys) -> Message:
+    """What a request PURGE asks for: the tags that it names, else its URL; with `*` at its end all that begins so."""
+    tags = tags_of(request.headers.raw)
+    if tags:
+        return {"tags": sorted(tag.decode("latin-1") for tag in tags)}
+    host, path = request.headers.get(b"host", b"") or b"", request.raw_path
+    is_prefix = path.endswith(b"*") and not request.query
+    path = path.removesuffix(b"*") if is_prefix else path
+    found = [keys.of(scheme, host, path, request.query) for scheme in _SCHEMES]
+    return {"prefixes" if is_prefix else "urls": [key.decode("latin-1") for key in found]}
+
+
+def condition_of(message: Message) -> Condition:
+    """What a message means."""
+    urls = frozenset(_bytes(message, "urls"))
+    prefixes = tuple(_bytes(message, "prefixes"))
+    tags = frozenset(_bytes(message, "tags"))
+    is_all = bool(message.get("all"))
+
+    def goes(url: bytes, entry: Entry | None) -> bool:
+        if is_all or url in urls or (prefixes and url.startswith(prefixes)):
+            return True
+        return bool(tags) and (entry is None or not tags.isdisjoint(entry.tags))
+
+    return goes
+
+
+_SCHEMES = ("http", "https")
+
+
+def _bytes(message: Message, key: str) -> list[bytes]:
+    listed = message.get(key, [])
+    return [str(item).encode("latin-1", "replace") for item in listed] if isinstance(listed, list) else []
+
+
+__all__ = ["TOPIC", "Condition", "Message", "condition_of", "of_command", "of_request", "of_urls"]
