@@ -37,7 +37,7 @@ def of_command(arguments: Mapping[str, Any], keys: Keys) -> Message:
 
 
 def of_request(request: Request, keys: Keys) -> Message:
-    """What a request PURGE asks for: the tags that it names, else its URL; with `*` at its end all that begins so."""
+    """What a request PURGE asks for: the tags that it names, else its URL; all that begins so with a `*` behind."""
     tags = tags_of(request.headers.raw)
     if tags:
         return {"tags": sorted(tag.decode("latin-1") for tag in tags)}
