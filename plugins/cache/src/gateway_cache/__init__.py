@@ -17,6 +17,7 @@ from typing import Any
 from gateway import App, Exchange, GatewayError, Headers, Request, Response, StateKey, hookimpl
 from gateway_cache import config
 from gateway_cache.directives import Directives, parse_directives
+from gateway_cache.disk import Disk
 from gateway_cache.entry import Entry, birth, stored_headers
 from gateway_cache.fetching import Fetch, Reader
 from gateway_cache.flights import Flights, is_for
@@ -54,6 +55,7 @@ class Cache:
         self._hit = self._name + b"; hit; ttl=%d"
         self._special = SPECIAL | {b"cookie"} if settings.bypass_cookies else SPECIAL
         self._memory = Memory(settings.memory)
+        self._disk = Disk(settings.disk, settings.disk_size) if settings.disk is not None else None
         self._keys = Keys(settings.ignore_query, is_sorted=settings.sort_query)
         self._flights = Flights()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,6 +70,8 @@ class Cache:
     def startup(self, app: App) -> None:
         """Follow what is purged, in whichever worker."""
         self._app = app
+        if self._disk is not None:
+            self._disk.open()
         self._unsubscribe = app.bus.subscribe(TOPIC, self._on_purge)
         app.metrics.counter("cache_hits", "Responses served from the cache", lambda: self._hits)
         app.metrics.counter("cache_misses", "Requests for which the origin was asked", lambda: self._misses)
@@ -82,6 +86,8 @@ class Cache:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._disk is not None:
+            await asyncio.to_thread(self._disk.close)
 
     @hookimpl
     def on_command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
@@ -94,6 +100,8 @@ class Cache:
     def _purge(self, message: Message) -> int:
         condition = condition_of(message)
         self._flights.void(condition)
+        if self._disk is not None:
+            self._disk.purge(condition)
         return self._memory.drop(condition)
 
     def _purge_if_allowed(self, request: Request, secret: str) -> Response:
@@ -137,6 +145,8 @@ class Cache:
             lookup.forward, lookup.is_done = b"bypass", True
             exchange[self._state] = lookup
             return None
+        if self._disk is not None:
+            entry = self._from_disk(self._disk, lookup, entry)
         if entry is not None:
             use = use_of(entry, wishes, lookup.asked)
             if use not in (Use.VALIDATE, Use.VALIDATE_FOR_CLIENT):
@@ -154,6 +164,14 @@ class Cache:
         if request.method == "HEAD" or (entry is None and is_conditional(request.headers)):
             return None  # what comes is not for others
         return self._set_out(exchange, lookup, entry, wishes)
+
+    def _from_disk(self, disk: Disk, lookup: Lookup, known: Entry | None) -> Entry | None:
+        """What another worker, or a former one, has stored, if it is newer than what we know."""
+        found = disk.find(lookup.url, lambda entry: entry.place == lookup.place and is_for(lookup, entry))
+        if found is None or (known is not None and known.born >= found.born):
+            return known
+        self._memory.put(lookup.url, found)
+        return found
 
     def _is_bypassed(self, request: Request) -> bool:
         patterns = self._config.bypass_cookies
@@ -372,6 +390,8 @@ class Cache:
     def _store(self, url: bytes, entry: Entry) -> None:
         if self._memory.put(url, entry):
             self._stored += 1
+        if self._disk is not None:
+            self._disk.put(url, entry)
 
     def _see(self, exchange: Exchange, response: Response) -> None:
         """A request that is not for caches: if it may have changed something, what is stored of that is void."""

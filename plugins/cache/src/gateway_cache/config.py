@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway import Duration, Headers, PluginConfig, Secret, Size
+from gateway import Duration, FilePath, Headers, PluginConfig, Secret, Size
 
 
 def _field_name(name: str) -> str:
@@ -24,6 +24,10 @@ class Config(PluginConfig):
     """What this cache is called in the field Cache-Status (RFC 9211)."""
     memory: Size = 64 * 1024 * 1024
     """Bytes of responses that each worker holds; those that were not asked for the longest time go first."""
+    disk: FilePath | None = None
+    """A folder for what is stored beside that: all workers share it, and it is there after a restart."""
+    disk_size: Size = 1024 * 1024 * 1024
+    """Bytes of responses in that folder; the oldest go first."""
     max_entry: Size = 4 * 1024 * 1024
     """The longest body that is stored."""
     targets: tuple[FieldName, ...] = ("cdn-cache-control",)

@@ -1,0 +1,267 @@
+"""The store that all workers share and that outlives them: an LMDB database in a folder.
+
+Owns its records, its room, and what becomes of one that is damaged: it is a miss. Reading is done in place, for the
+database is mapped into memory and readers wait for nobody; writing, which waits for other writers, in a thread.
+
+A record's key is a digest of the URL and one of what selects the response among those to it; its value is a line of
+JSON with all but the body, then the body. Records are listed in the order in which they came, and go in that order
+when there is no room.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import blake2b
+from pathlib import Path
+from weakref import WeakValueDictionary
+from zlib import crc32
+
+import lmdb
+import orjson
+
+from gateway import ConfigurationError
+from gateway_cache.entry import Entry
+from gateway_cache.policy import Terms
+from gateway_cache.purging import Condition
+
+log = logging.getLogger("gateway.cache")
+
+FORMAT = 1
+DIGEST_BYTES = 16
+FREED_SHARE = 0.1
+"""How much of the room is freed when there is none left."""
+MAX_READERS = 1024
+PURGE_SECONDS = 60.0
+"""So long a purge is remembered: by then its records are gone."""
+
+_HEAD = struct.Struct(">QBII")
+"""When it came, format, bytes of JSON, checksum of what follows."""
+_STAMP = struct.Struct(">Q")
+SPARE = 2
+"""How many times its room a database may map: to delete, too, it needs pages that are free."""
+
+
+class Database:
+    """The open database, and the thread that writes to it."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        # Without a sync at each commit a crash of the machine may cost the store, which is a cache after all.
+        self.environment = lmdb.open(
+            os.fspath(folder), map_size=max_bytes * SPARE, max_dbs=2, max_readers=MAX_READERS, sync=False,
+            metasync=False, readahead=False,
+        )  # fmt: skip
+        self.environment.reader_check()
+        self.records = self.environment.open_db(b"records")
+        self.order = self.environment.open_db(b"order")
+        self.writer = ThreadPoolExecutor(1, thread_name_prefix="cache-writer")
+
+    def __del__(self) -> None:
+        if hasattr(self, "writer"):
+            self.writer.shutdown(wait=True)
+            self.environment.close()
+
+
+_DATABASES: WeakValueDictionary[Path, Database] = WeakValueDictionary()
+"""Those of this process. LMDB lets no process open one twice, and at a reload the old App still has it."""
+
+
+class Disk:
+    """The shared store as one App sees it."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._database: Database | None = None
+        self._purges: list[tuple[float, Condition]] = []
+        self._is_complaining = False
+
+    def open(self) -> None:
+        """Open the database, or make it. One that is damaged is made anew. Raises ConfigurationError."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._database = self._open()
+            except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
+                log.warning("cache: %s is damaged (%s) and is made anew", self._folder, error)
+                for name in ("data.mdb", "lock.mdb"):
+                    (self._folder / name).unlink(missing_ok=True)
+                self._database = self._open()
+        except (OSError, lmdb.Error) as error:
+            raise ConfigurationError(f"cache: {self._folder} cannot be used as a store: {error}") from None
+
+    def _open(self) -> Database:
+        folder = self._folder.resolve()
+        database = _DATABASES.get(folder)
+        if database is None:
+            database = _DATABASES[folder] = Database(folder, self._max_bytes)
+        return database
+
+    def close(self) -> None:
+        """Let go of it; what is to be written is written."""
+        self._database = None
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def find(self, url: bytes, is_wanted: Callable[[Entry], bool]) -> Entry | None:
+        """The newest response to a URL that is wanted."""
+        database = self._database
+        if database is None:
+            return None
+        found: Entry | None = None
+        try:
+            with database.environment.begin(database.records, buffers=True) as transaction:
+                for value in _values(transaction, digest(url)):
+                    entry = read_record(value, url)
+                    if entry is not None and is_wanted(entry) and (found is None or entry.born > found.born):
+                        found = entry
+        except lmdb.Error as error:
+            self._complain(error)
+            return None
+        if found is None or any(found.born <= when and goes(url, found) for when, goes in self._purges):
+            return None
+        return found
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def put(self, url: bytes, entry: Entry) -> None:
+        """Store a response, as soon as the disk can."""
+        if self._database is not None:
+            self._database.writer.submit(self._put, self._database, url, entry)
+
+    def _put(self, database: Database, url: bytes, entry: Entry) -> None:
+        stamp = time.time_ns()
+        key, value = key_of(url, entry), record_of(url, entry, stamp)
+        if len(value) > self._max_bytes // 4:
+            return
+        try:
+            with database.environment.begin(write=True) as transaction:
+                transaction.put(key, value, db=database.records)
+                transaction.put(_STAMP.pack(stamp), key, db=database.order)
+                if _used(database, transaction) > self._max_bytes:
+                    _free(database, transaction, int(self._max_bytes * (1 - FREED_SHARE)))
+            self._is_complaining = False
+        except (lmdb.Error, OSError) as error:
+            self._complain(error)
+
+    def purge(self, condition: Condition) -> None:
+        """Serve nothing more of what a condition holds for, and delete it."""
+        now = time.time()
+        self._purges = [(when, goes) for when, goes in self._purges if now - when < PURGE_SECONDS]
+        self._purges.append((now, condition))
+        if self._database is not None:
+            self._database.writer.submit(self._delete, self._database, condition)
+
+    def _delete(self, database: Database, condition: Condition) -> None:
+        try:
+            with (
+                database.environment.begin(database.records, write=True) as transaction,
+                transaction.cursor() as cursor,
+            ):
+                is_there = cursor.first()
+                while is_there:
+                    read = read_meta(cursor.value())
+                    goes = read is None or condition(*read)
+                    is_there = cursor.delete() if goes else cursor.next()
+        except (lmdb.Error, OSError) as error:
+            self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._is_complaining:
+            self._is_complaining = True
+            log.error("cache: %s: %s; the cache goes on with what is in memory", self._folder, error)
+
+    def __repr__(self) -> str:
+        return f"<Disk {self._folder}, up to {self._max_bytes} bytes>"
+
+
+def _used(database: Database, transaction: lmdb.Transaction) -> int:
+    """Bytes that the records take."""
+    found = transaction.stat(database.records)
+    return int(found["psize"] * (found["leaf_pages"] + found["branch_pages"] + found["overflow_pages"]))
+
+
+def _free(database: Database, transaction: lmdb.Transaction, left: int) -> None:
+    """Let the oldest go until no more than so many bytes are left."""
+    with transaction.cursor(database.order) as cursor:
+        while _used(database, transaction) > left and cursor.first():
+            stamp, key = cursor.item()
+            value = transaction.get(key, db=database.records)
+            if value is not None and bytes(value[: _STAMP.size]) == stamp:  # else it has come again since
+                transaction.delete(key, db=database.records)
+            cursor.delete()
+
+
+def digest(text: bytes) -> bytes:
+    """What stands for a URL in keys."""
+    return blake2b(text, digest_size=DIGEST_BYTES).digest()
+
+
+def key_of(url: bytes, entry: Entry) -> bytes:
+    """The key of a response: all to one URL lie side by side."""
+    return digest(url) + digest(repr((entry.place, entry.vary, entry.selecting)).encode())
+
+
+def record_of(url: bytes, entry: Entry, stamp: int) -> bytes:
+    """A response as it is stored."""
+    meta = orjson.dumps(
+        {
+            "url": url.decode("latin-1"),
+            "place": entry.place,
+            "status": entry.status,
+            "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in entry.headers],
+            "terms": [*entry.terms[:-1]],
+            "vary": [name.decode("latin-1") for name in entry.vary],
+            "selecting": [None if value is None else value.decode("latin-1") for value in entry.selecting],
+            "born": entry.born,
+            "size": len(entry.body),
+        }
+    )
+    return _HEAD.pack(stamp, FORMAT, len(meta), crc32(entry.body, crc32(meta))) + meta + entry.body
+
+
+def read_record(value: bytes | memoryview, url: bytes) -> Entry | None:
+    """The response in a record; None if it is damaged, or of another URL."""
+    read = read_meta(value)
+    if read is None or read[0] != url:
+        return None
+    _, entry = read
+    _, _, length, checksum = _HEAD.unpack_from(value)
+    rest = memoryview(value)[_HEAD.size :]
+    return entry.with_body(bytes(rest[length:])) if crc32(rest) == checksum else None
+
+
+def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
+    """URL and response, without the body, of a record; None if it is damaged."""
+    try:
+        _, version, length, _ = _HEAD.unpack_from(value)
+        if version != FORMAT:
+            return None
+        meta = orjson.loads(memoryview(value)[_HEAD.size : _HEAD.size + length])
+        if len(value) != _HEAD.size + length + meta["size"]:
+            return None
+        headers = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in meta["headers"]]
+        selecting = tuple(None if text is None else text.encode("latin-1") for text in meta["selecting"])
+        vary = tuple(name.encode("latin-1") for name in meta["vary"])
+        lifetime, is_validated, is_strict, while_revalidating, if_error = meta["terms"]
+        terms = Terms(lifetime, is_validated, is_strict, while_revalidating, if_error, frozenset())
+        place = (meta["place"][0], meta["place"][1])
+        entry = Entry(place, meta["status"], headers, terms, vary, selecting, meta["born"])
+        return meta["url"].encode("latin-1"), entry
+    except (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None
+
+
+def _values(transaction: lmdb.Transaction, start: bytes) -> Iterator[bytes | memoryview]:
+    with transaction.cursor() as cursor:
+        is_there = cursor.set_range(start)
+        while is_there and bytes(cursor.key()).startswith(start):
+            yield cursor.value()
+            is_there = cursor.next()
+
+
+__all__ = ["Disk", "digest", "read_meta", "read_record", "record_of"]
