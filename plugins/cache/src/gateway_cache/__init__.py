@@ -17,17 +17,16 @@ from typing import Any
 from gateway import App, Exchange, GatewayError, Headers, Request, Response, StateKey, hookimpl
 from gateway_cache import config
 from gateway_cache.directives import Directives, parse_directives
-from gateway_cache.disk import Disk
 from gateway_cache.entry import Entry, birth, stored_headers
 from gateway_cache.fetching import Fetch, Reader
 from gateway_cache.flights import Flights, is_for
 from gateway_cache.keys import Keys
 from gateway_cache.lookup import Lookup, Use, may_serve_on_error, use_of, wishes_of
-from gateway_cache.memory import Memory
 from gateway_cache.policy import Terms, terms_of
 from gateway_cache.purging import TOPIC, Message, condition_of, of_command, of_request, of_urls
 from gateway_cache.selecting import selecting_values, vary_names
 from gateway_cache.serving import as_asked, copied, length_of, replace, serve
+from gateway_cache.stores import Stores
 from gateway_cache.validation import give_back_conditions, is_conditional, put_conditions
 
 log = logging.getLogger("gateway.cache")
@@ -54,15 +53,15 @@ class Cache:
         self._name = settings.name.encode()
         self._hit = self._name + b"; hit; ttl=%d"
         self._special = SPECIAL | {b"cookie"} if settings.bypass_cookies else SPECIAL
-        self._memory = Memory(settings.memory)
-        self._disk = Disk(settings.disk, settings.disk_size) if settings.disk is not None else None
+        self._stores = Stores(settings)
+        self._memory = self._stores.memory
         self._keys = Keys(settings.ignore_query, is_sorted=settings.sort_query)
         self._flights = Flights()
         self._tasks: set[asyncio.Task[None]] = set()
         self._state: StateKey[Lookup] = StateKey("cache")
         self._app: App
         self._unsubscribe: Callable[[], None] = lambda: None
-        self._hits = self._misses = self._stored = 0
+        self._hits = self._misses = 0
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -70,12 +69,11 @@ class Cache:
     def startup(self, app: App) -> None:
         """Follow what is purged, in whichever worker."""
         self._app = app
-        if self._disk is not None:
-            self._disk.open()
+        self._stores.open()
         self._unsubscribe = app.bus.subscribe(TOPIC, self._on_purge)
         app.metrics.counter("cache_hits", "Responses served from the cache", lambda: self._hits)
         app.metrics.counter("cache_misses", "Requests for which the origin was asked", lambda: self._misses)
-        app.metrics.counter("cache_stored", "Responses stored", lambda: self._stored)
+        app.metrics.counter("cache_stored", "Responses stored", lambda: self._stores.count)
         app.metrics.gauge("cache_bytes", "What stored responses take", lambda: self._memory.bytes_held)
 
     @hookimpl
@@ -86,8 +84,7 @@ class Cache:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._disk is not None:
-            await asyncio.to_thread(self._disk.close)
+        await self._stores.close()
 
     @hookimpl
     def on_command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
@@ -100,9 +97,7 @@ class Cache:
     def _purge(self, message: Message) -> int:
         condition = condition_of(message)
         self._flights.void(condition)
-        if self._disk is not None:
-            self._disk.purge(condition)
-        return self._memory.drop(condition)
+        return self._stores.purge(condition)
 
     def _purge_if_allowed(self, request: Request, secret: str) -> Response:
         given = request.headers.get(b"authorization", b"") or b""
@@ -145,8 +140,7 @@ class Cache:
             lookup.forward, lookup.is_done = b"bypass", True
             exchange[self._state] = lookup
             return None
-        if self._disk is not None:
-            entry = self._from_disk(self._disk, lookup, entry)
+        entry = self._stores.newer(lookup, entry)
         if entry is not None:
             use = use_of(entry, wishes, lookup.asked)
             if use not in (Use.VALIDATE, Use.VALIDATE_FOR_CLIENT):
@@ -164,14 +158,6 @@ class Cache:
         if request.method == "HEAD" or (entry is None and is_conditional(request.headers)):
             return None  # what comes is not for others
         return self._set_out(exchange, lookup, entry, wishes)
-
-    def _from_disk(self, disk: Disk, lookup: Lookup, known: Entry | None) -> Entry | None:
-        """What another worker, or a former one, has stored, if it is newer than what we know."""
-        found = disk.find(lookup.url, lambda entry: entry.place == lookup.place and is_for(lookup, entry))
-        if found is None or (known is not None and known.born >= found.born):
-            return known
-        self._memory.put(lookup.url, found)
-        return found
 
     def _is_bypassed(self, request: Request) -> bool:
         patterns = self._config.bypass_cookies
@@ -254,9 +240,9 @@ class Cache:
 
     async def _read_on(self, lookup: Lookup, entry: Entry, response: Response) -> None:
         if isinstance(response.body, bytes):
-            self._store(lookup.url, entry.with_body(response.body))
+            self._stores.put(lookup.url, entry.with_body(response.body))
             return
-        fetch = self._flights.fetch(lookup, entry, response.body, None, self._config.max_entry, self._store)
+        fetch = self._flights.fetch(lookup, entry, response.body, None, self._config.max_entry, self._stores.put)
         async for _ in fetch.reader():
             pass
 
@@ -327,7 +313,7 @@ class Cache:
         """Store a response whose body is there."""
         lookup.storing = None
         assert isinstance(response.body, bytes)
-        self._store(lookup.url, entry.with_body(response.body))
+        self._stores.put(lookup.url, entry.with_body(response.body))
         self._flights.land(lookup, entry)
         if lookup.conditions:
             replace(response, as_asked(copied(response), entry, exchange.request))
@@ -340,7 +326,7 @@ class Cache:
             return None
         entry, lookup.storing = lookup.storing, None
         most = self._config.max_entry
-        fetch = self._flights.fetch(lookup, entry, body, exchange.open_body, most, self._store)
+        fetch = self._flights.fetch(lookup, entry, body, exchange.open_body, most, self._stores.put)
         self._flights.land(lookup, fetch)
         reader: Reader = fetch.reader()
         exchange.open_body = reader
@@ -355,7 +341,7 @@ class Cache:
         terms = self._terms(exchange, lookup, entry.status, headers, date)
         if not isinstance(terms, str):
             merged = entry.validated(stored_headers(response, now, terms.hidden), terms, born)
-            self._store(lookup.url, merged)
+            self._stores.put(lookup.url, merged)
             lookup.is_stored = True
         self._flights.land(lookup, None if isinstance(terms, str) else merged)
         whole = serve(merged, now, b"")
@@ -386,12 +372,6 @@ class Cache:
         lookup = exchange.get(self._state)
         if lookup is not None and lookup.flight is not None:
             self._flights.land(lookup, None)
-
-    def _store(self, url: bytes, entry: Entry) -> None:
-        if self._memory.put(url, entry):
-            self._stored += 1
-        if self._disk is not None:
-            self._disk.put(url, entry)
 
     def _see(self, exchange: Exchange, response: Response) -> None:
         """A request that is not for caches: if it may have changed something, what is stored of that is void."""
