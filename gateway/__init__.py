@@ -21,6 +21,7 @@ from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
 from gateway.model import Attempt, Exchange, Request, Response, StateKey, new_id
 from gateway.registry import Registry
+from gateway.semantics import Condition, answer, choose_coding, condition, format_date, if_range_holds
 
 from gateway.app import App  # isort: skip  # last: it stands on all the others
 from gateway.upstream.balancer import Balancer
@@ -35,6 +36,7 @@ __all__ = [
     "BadResponse",
     "Balancer",
     "ClientError",
+    "Condition",
     "ConfigurationError",
     "ConnectFailed",
     "Duration",
@@ -62,7 +64,12 @@ __all__ = [
     "UpstreamClosed",
     "UpstreamError",
     "UpstreamTimeout",
+    "answer",
+    "choose_coding",
     "client_context",
+    "condition",
+    "format_date",
     "hookimpl",
+    "if_range_holds",
     "new_id",
 ]
