@@ -38,11 +38,12 @@ def test_a_path_is_decoded_exactly_once(path, name):
 @pytest.mark.parametrize(
     "path",
     [
-        b"", b"*", b"a", b"//", b"//etc/passwd", b"/a//b", b"/a//", b"/.", b"/..", b"/../a", b"/a/..", b"/a/../b",
-        b"/a/./b", b"/%2e%2e/a", b"/%2E%2e/a", b"/.%2e/a", b"/%2e./a", b"/a%2fb", b"/a%2Fb", b"/..%2fa", b"/%2fetc",
-        b"/a\\b", b"/a%5cb", b"/..%5ca", b"/a%00", b"/a\x00b", b"/a%0a", b"/a%7f", b"/a%", b"/a%4", b"/a%zz", b"/%u002e",
-        b"/%c0%ae%c0%ae/a", b"/%c0%af", b"/%e0%80%ae", b"/%ff", b"/\xff", b"/%ed%a0%80", b"/.git/config", b"/a/.env",
-        b"/%2egit", b"/a/.well-known/x", b"/.well-known/.x", b"/.well-known/..", b"/.well-known//", b"/.well-known2",
+        b"", b"*", b"a", b"//", b"//etc/passwd", b"/a//b", b"/a//", b"/.", b"/..", b"/../a", b"/a/..",
+        b"/a/../b", b"/a/./b", b"/%2e%2e/a", b"/%2E%2e/a", b"/.%2e/a", b"/%2e./a", b"/a%2fb", b"/a%2Fb",
+        b"/..%2fa", b"/%2fetc", b"/a\\b", b"/a%5cb", b"/..%5ca", b"/a%00", b"/a\x00b", b"/a%0a", b"/a%7f",
+        b"/a%", b"/a%4", b"/a%zz", b"/%u002e", b"/%c0%ae%c0%ae/a", b"/%c0%af", b"/%e0%80%ae", b"/%ff", b"/\xff",
+        b"/%ed%a0%80", b"/.git/config", b"/a/.env", b"/%2egit", b"/a/.well-known/x", b"/.well-known/.x",
+        b"/.well-known/..", b"/.well-known//", b"/.well-known2",
     ],
 )  # fmt: skip
 def test_a_path_in_doubt_is_the_name_of_nothing(path):

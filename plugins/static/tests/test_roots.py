@@ -26,10 +26,12 @@ def make(request, public):
 
 
 def refused(root, name) -> int:
-    with pytest.raises(OSError) as raised:
+    """The error with which it is refused; 0 if it is not."""
+    try:
         root.open(name)
-    assert raised.value.errno in ABSENT
-    return raised.value.errno
+    except OSError as error:
+        return error.errno if error.errno in ABSENT else -1
+    return 0
 
 
 def text(root, name) -> bytes:
@@ -46,12 +48,12 @@ def test_a_file_below_the_root_is_opened(make, public):
 def test_what_is_outside_is_refused_even_if_a_name_with_dots_came_so_far(make, public):
     root = make()
     if root.has_openat2:
-        refused(root, "../secret")
-        refused(root, "/etc/passwd")
+        assert refused(root, "../secret") > 0
+        assert refused(root, "/etc/passwd") > 0
     (public / "a").mkdir()
-    refused(root, "a/b")
-    refused(root, "a")
-    refused(root, "x" * 300)
+    assert refused(root, "a/b") > 0
+    assert refused(root, "a") > 0
+    assert refused(root, "x" * 300) > 0
 
 
 def test_links_that_lead_out_are_refused(make, public, tmp_path):
@@ -60,8 +62,8 @@ def test_links_that_lead_out_are_refused(make, public, tmp_path):
     (public / "folder").symlink_to("..")
     (public / "loop").symlink_to("loop")
     for name in ("out", "absolute", "folder/secret", "loop"):
-        refused(make(), name)
-        refused(make("none"), name)
+        assert refused(make(), name) > 0
+        assert refused(make("none"), name) > 0
 
 
 def test_a_link_to_the_inside_is_followed_only_where_the_kernel_watches(make, public):
@@ -71,8 +73,8 @@ def test_a_link_to_the_inside_is_followed_only_where_the_kernel_watches(make, pu
     if root.has_openat2:
         assert text(root, "link") == b"real"
     else:
-        refused(root, "link")
-    refused(make("none"), "link")
+        assert refused(root, "link") > 0
+    assert refused(make("none"), "link") > 0
 
 
 def test_all_links_are_followed_if_that_is_asked_for(make, public, tmp_path):
@@ -82,7 +84,7 @@ def test_all_links_are_followed_if_that_is_asked_for(make, public, tmp_path):
 
 def test_magic_links_of_proc_are_refused(make, public):
     (public / "fd").symlink_to("/proc/self/fd")
-    refused(make(), "fd/0")
+    assert refused(make(), "fd/0") > 0
 
 
 def test_what_is_no_file_is_never_opened(make, public):
@@ -91,7 +93,7 @@ def test_what_is_no_file_is_never_opened(make, public):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(public / "socket"))
         for name in ("fifo", "socket", "null"):
-            refused(make("all") if name == "null" else make(), name)
+            assert refused(make("all") if name == "null" else make(), name) > 0
 
 
 def test_a_fifo_that_takes_the_place_of_a_file_is_noticed_and_not_waited_for(make, public, monkeypatch):
@@ -133,17 +135,18 @@ def test_nobody_gets_out_by_changing_a_folder_into_a_link_during_the_lookup(make
 
     attacker = threading.Thread(target=swap)
     attacker.start()
-    seen = set()
+    seen, others = set(), set()
     try:
         for _ in range(500):
             try:
                 seen.add(text(root, "place/secret"))
             except OSError as error:
-                assert error.errno in ABSENT
+                others.add(error.errno)
     finally:
         is_over.set()
         attacker.join()
     assert seen <= {b"public"}
+    assert others <= ABSENT
 
 
 def test_what_may_not_be_read_is_told_from_what_is_not_there(make, public):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -37,12 +36,7 @@ class Representation:
     )  # fmt: skip
 
     def __init__(
-        self,
-        name: str,
-        coding: bytes,
-        status: os.stat_result,
-        fields: Sequence[tuple[bytes, bytes]],
-        content: bytes | None,
+        self, name: str, coding: bytes, status: os.stat_result, fields: RawHeaders, content: bytes | None
     ) -> None:
         """`fields` are those that do not depend on what is in the file."""
         self.name = name
@@ -53,7 +47,7 @@ class Representation:
         """None for what is read when it is sent."""
         now = time.time_ns()
         self.is_young = now - max(status.st_mtime_ns, status.st_ctime_ns) < _YOUNG_NS
-        self.etag = _etag(status, content)
+        self.etag = _etag(status, content, coding)
         self.last_modified = _last_modified(status, now)
         """In seconds; None if the file's time says nothing."""
         self.fields: RawHeaders = [*fields, (b"etag", self.etag)]
@@ -77,21 +71,16 @@ def read_whole(file: OpenFile) -> bytes | None:
     return None
 
 
-def _etag(status: os.stat_result, content: bytes | None) -> bytes:
-    """A strong one: of the content where that is in memory, else of size and time, which several machines share.
+def _etag(status: os.stat_result, content: bytes | None, coding: bytes) -> bytes:
+    """A strong one: of the content where that is in memory, else of size, time and coding, which machines share.
 
     Inode and time of change are those of one machine; they count where the time of modification says nothing.
     """
     if content is not None:
         return b'"%b"' % blake2b(content, digest_size=12).hexdigest().encode()
     if status.st_mtime_ns < _LONG_AGO_NS:
-        return b'"%x-%x-%x-%x"' % (
-            status.st_size,
-            status.st_mtime_ns & (1 << 64) - 1,
-            status.st_ino,
-            status.st_ctime_ns,
-        )
-    return b'"%x-%x"' % (status.st_size, status.st_mtime_ns)
+        return b'"%x-%x-%x-%b"' % (status.st_size, status.st_ino, status.st_ctime_ns, coding)
+    return b'"%x-%x-%b"' % (status.st_size, status.st_mtime_ns, coding)
 
 
 def _last_modified(status: os.stat_result, now_ns: int) -> int | None:
