@@ -89,7 +89,8 @@ async def serve_http(host: Host, watcher: Any) -> None:
             await exchange.send_streamed(response)
         watcher.done()
     except GatewayError as error:
-        exchange.error = exchange.error or error
+        # Without its frames: they lead back to the exchange and hold the body, which may hold a file.
+        exchange.error = exchange.error or error.with_traceback(None)
         watcher.err(AbortedResponse(str(error)))
     except asyncio.CancelledError:
         watcher.err(AbortedResponse("cut at the deadline of a drain"))

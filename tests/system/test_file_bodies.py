@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from gateway.testing import reply, wait_until
+from gateway.testing import CutShort, reply, wait_until
 
 MIB = 1 << 20
 
@@ -102,6 +102,17 @@ def test_a_client_that_leaves_in_the_middle_of_a_file_leaves_nothing_open(site):
             client.sendall(b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
             assert client.recv(1000)
     wait_until(lambda: open_files(site) == 0)
+
+
+def test_a_file_that_became_shorter_cuts_the_response_and_is_closed(site, content):
+    with site.connect(receive_buffer=8192) as client:
+        client.send(b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: open_files(site) == 1)
+        os.truncate(site.directory / "big", MIB)
+        with pytest.raises(CutShort):
+            client.read_response()
+    wait_until(lambda: open_files(site) == 0)
+    (site.directory / "big").write_bytes(content)
 
 
 def test_a_connection_carries_another_request_after_a_file(site):

@@ -32,7 +32,8 @@ class Representation:
     """A file in one coding. Immutable; the lists of fields are to be copied."""
 
     __slots__ = (
-        "coding", "content", "etag", "fields", "fields_of_304", "is_young", "last_modified", "name", "signature", "size",
+        "coding", "content", "etag", "fields", "fields_of_304", "is_young", "last_modified", "name", "signature",
+        "size",
     )  # fmt: skip
 
     def __init__(

@@ -32,7 +32,8 @@ def _check_roots(value: tuple[object, ...]) -> tuple[object, ...]:
 def _check_prefix(value: str) -> str:
     if value and not value.startswith("/"):
         raise ValueError(f'a prefix begins with a slash: "/{value}"')
-    if value.strip("/") and file_name(("/" + value.strip("/")).encode(), is_hidden_served=True) is None:
+    bare = value.strip("/")
+    if bare and ("%" in bare or file_name(b"/" + bare.encode(), is_hidden_served=True) is None):
         raise ValueError(
             f"{value!r} is no prefix of a path of files: no empty segments, no `.`, `..`, backslash or `%`"
         )
