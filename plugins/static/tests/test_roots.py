@@ -194,3 +194,21 @@ def test_openat2_says_what_is_wrong(public):
             openat2(descriptor, "none", os.O_RDONLY, 0)
     finally:
         os.close(descriptor)
+
+
+def test_what_the_system_knows_to_be_missing_is_missing_without_a_look_at_the_disk(public):
+    (public / "a").write_text("x")
+    root = Root(public)
+    assert not root.surely_lacks("none")  # not prepared: nothing is known of the system
+    root.prepare()
+    if not root.has_memory:
+        return
+    for name in ("none", "none/b"):
+        assert refused(root, name) > 0
+        assert root.surely_lacks(name)
+    assert not root.surely_lacks("a")
+    assert not root.surely_lacks("")
+    (public / "none").write_text("x")
+    assert not root.surely_lacks("none")
+    root.path = public / "gone"
+    assert not root.surely_lacks("a")

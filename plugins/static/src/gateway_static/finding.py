@@ -1,6 +1,6 @@
 """What is there for a name: a file in its codings, a folder to list or to redirect to, or nothing.
 
-Everything here waits for the disk and runs in a thread. Knows no request and remembers nothing itself.
+All but `Finder.surely_lacks` waits for the disk and runs in a thread. Knows no request and remembers nothing.
 """
 
 from __future__ import annotations
@@ -110,6 +110,10 @@ class Finder:
             log.warning("%r may not be read: %s", name, error.strerror)
             return FORBIDDEN_FILE
         return NOTHING
+
+    def surely_lacks(self, name: str) -> bool:
+        """Whether nothing has the name, as the system knows from memory: does not wait for the disk."""
+        return all(root.surely_lacks(wanted) for wanted in self._names(name) for root in self.roots)
 
     def describe(
         self, name: str, coding: bytes, status: stat_result, original: str, *, varies: bool

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from gateway_static.finding import Finder, Found, Nothing
+from gateway_static.finding import NOTHING, Finder, Found, Nothing
 
 
 class _Entry(NamedTuple):
@@ -31,10 +31,18 @@ class Held:
         """What the files in memory take."""
 
     def get(self, name: str, now: float) -> Found | None:
-        """What is known to hold; None if it has to be looked for."""
+        """What is known to hold; None if it has to be looked for.
+
+        That nothing is there is often known to the system without a look at the disk. A thread costs much more.
+        """
         # hot: static
         entry = self._found.get(name) or self._missing.get(name)
-        return entry.found if entry is not None and entry.until > now else None
+        if entry is not None and entry.until > now:
+            return entry.found
+        if name not in self._found and name not in self._pending and self._finder.surely_lacks(name):
+            self._keep_missing(name, _Entry(NOTHING, now + self._check_seconds))
+            return NOTHING
+        return None
 
     async def find(self, name: str, now: float) -> Found:
         """Look at the disk, once for all who ask meanwhile. `now` is by the monotonic clock."""
@@ -62,14 +70,18 @@ class Held:
         # From before the look: what changes during it may not be seen.
         entry = _Entry(done.result(), now + self._check_seconds)
         if isinstance(entry.found, Nothing):
-            self._missing[name] = entry
-            if len(self._missing) > self._max_names:
-                del self._missing[next(iter(self._missing))]
+            self._keep_missing(name, entry)
             return
         self._found[name] = entry
         self.bytes += entry.found.memory_bytes
         while self._found and (self.bytes > self._max_bytes or len(self._found) > self._max_names):
             self.forget(next(iter(self._found)))
+
+    def _keep_missing(self, name: str, entry: _Entry) -> None:
+        self._missing.pop(name, None)
+        self._missing[name] = entry
+        if len(self._missing) > self._max_names:
+            del self._missing[next(iter(self._missing))]
 
     def __repr__(self) -> str:
         return f"<Held: {len(self._found)} names, {len(self._missing)} missing, {self.bytes} bytes>"

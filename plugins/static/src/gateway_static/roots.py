@@ -25,7 +25,8 @@ log = logging.getLogger("gateway.static")
 Symlinks: TypeAlias = Literal["inside", "none", "all"]
 
 _OPENAT2 = 437  # the same on every architecture of Linux but Alpha
-_NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08
+_NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH, _CACHED = 0x02, 0x04, 0x08, 0x20
+_HERE = -100  # AT_FDCWD
 _RESOLVE = {"inside": _BENEATH | _NO_MAGICLINKS, "none": _BENEATH | _NO_MAGICLINKS | _NO_SYMLINKS}
 _TRIES = 16
 """EAGAIN says that a folder was moved during the lookup (openat2(2))."""
@@ -103,18 +104,21 @@ class Tree:
 class Root:
     """A directory whose files are served. It is opened anew for each lookup, so its name may change hands."""
 
-    __slots__ = ("_symlinks", "has_openat2", "path")
+    __slots__ = ("_symlinks", "has_memory", "has_openat2", "path")
 
     def __init__(self, path: Path, symlinks: Symlinks = "inside") -> None:
         self.path = path
         self._symlinks: Symlinks = symlinks
         self.has_openat2 = True
+        self.has_memory = False
+        """Whether the system can be asked for what it has in memory alone (Linux 5.12)."""
 
     def prepare(self) -> None:
         """See whether it is there, and what the system can do. Raises OSError."""
         descriptor = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.close(openat2(descriptor, ".", os.O_PATH | os.O_CLOEXEC, _BENEATH))
+            self.has_memory = _can_ask_memory(descriptor)
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.EPERM):
                 raise
@@ -133,6 +137,27 @@ class Root:
         finally:
             os.close(descriptor)
 
+    def surely_lacks(self, name: str) -> bool:
+        """Whether the system has it in memory that nothing has this name: does not wait, so a loop may ask.
+
+        False if there is something, or if only the disk can tell.
+        """
+        if not self.has_memory:
+            return False
+        folder = -1
+        try:
+            folder = openat2(
+                _HERE, os.fspath(self.path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, _CACHED, tries=1
+            )
+            resolve = _RESOLVE.get(self._symlinks, 0) | _CACHED
+            os.close(openat2(folder, name or ".", os.O_PATH | os.O_CLOEXEC, resolve, tries=1))
+        except OSError as error:
+            return folder >= 0 and error.errno in ABSENT
+        finally:
+            if folder >= 0:
+                os.close(folder)
+        return False
+
     def open(self, name: str) -> OpenFile:
         """A regular file. Raises OSError."""
         with self.opened() as tree:
@@ -142,12 +167,20 @@ class Root:
         return f"<Root {self.path}>"
 
 
-def openat2(folder: int, name: str, flags: int, resolve: int) -> int:
+def _can_ask_memory(folder: int) -> bool:
+    try:
+        os.close(openat2(folder, ".", os.O_PATH | os.O_CLOEXEC, _BENEATH | _CACHED, tries=1))
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return True
+
+
+def openat2(folder: int, name: str, flags: int, resolve: int, tries: int = _TRIES) -> int:
     """openat2(2), which neither Python nor libc has. Raises OSError."""
     how = _OpenHow(flags, 0, resolve)
     path = os.fsencode(name)
     number = errno.EAGAIN
-    for _ in range(_TRIES):
+    for _ in range(tries):
         descriptor: int = _libc.syscall(
             ctypes.c_long(_OPENAT2), ctypes.c_int(folder), ctypes.c_char_p(path), ctypes.byref(how),
             ctypes.c_size_t(ctypes.sizeof(how)),
