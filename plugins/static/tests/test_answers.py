@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import os
 
@@ -425,6 +426,26 @@ async def test_last_modified_is_never_in_the_future(serve, public):
     answer = await (await serve())("/a")
     assert answer.headers.get("last-modified") < b"Z"
     assert b"2096" not in answer.headers.get("last-modified")
+
+
+async def test_many_who_ask_for_the_same_file_at_once_cause_one_look(serve, public, read, monkeypatch):
+    write(public / "a", "x")
+    asked = await serve()
+    looks = []
+    find = asked.plugin._finder.find
+    monkeypatch.setattr(asked.plugin._finder, "find", lambda *given: looks.append(given) or find(*given))
+    answers = await asyncio.gather(*(asked("/a") for _ in range(20)))
+    assert [await read(answer) for answer in answers] == [b"x"] * 20
+    assert len(looks) == 1
+
+
+async def test_one_who_gives_up_waiting_does_not_take_the_others_along(serve, public):
+    write(public / "a", "x")
+    asked = await serve()
+    impatient, patient = asyncio.create_task(asked("/a")), asyncio.create_task(asked("/a"))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert (await patient).status == 200
 
 
 # -- bounds -------------------------------------------------------------------------------------------------------
