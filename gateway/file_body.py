@@ -88,6 +88,10 @@ class FileBody:
             piece = self.file.read_now(place, length)
             if piece is None:
                 piece = await loop.run_in_executor(None, self.file.read, place, length)
+            else:
+                await asyncio.sleep(
+                    0
+                )  # neither this nor sending to a client that left waits: others have their turn
             if not piece:
                 raise ResponseCut(f"{self.file} became shorter while it was sent")
             place += len(piece)
