@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from gateway_static import ServeFiles
 from pydantic import ValidationError
+
+from gateway import App
+from gateway.config.loader import load
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,18 @@ from pydantic import ValidationError
 def test_a_mistake_is_named(settings, message):
     with pytest.raises(ValidationError, match=message):
         ServeFiles.Config.model_validate(settings)
+
+
+def test_every_example_of_the_readme_loads(tmp_path):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    examples = re.findall(r"```toml\n(.*?)```", readme, re.DOTALL)
+    assert len(examples) == 3
+    for number, example in enumerate(examples):
+        listener = "" if "[[listeners]]" in example else '[[listeners]]\nbind = "127.0.0.1:0"\n'
+        upstream = "" if "[upstreams" in example else '[upstreams.app]\nendpoints = ["http://127.0.0.1:1"]\n'
+        site = tmp_path / f"{number}.toml"
+        site.write_text(f"{example}\n{listener}{upstream}")
+        assert "ServeFiles" in repr(App(load(str(site)))._every_plugin)
 
 
 def test_one_root_or_several_may_be_given():
