@@ -24,6 +24,7 @@ from gateway.registry import Registry
 from gateway.semantics import (
     Condition,
     accepted_codings,
+    choose_coding,
     condition,
     format_date,
     if_range_holds,
@@ -74,6 +75,7 @@ __all__ = [
     "UpstreamError",
     "UpstreamTimeout",
     "accepted_codings",
+    "choose_coding",
     "client_context",
     "condition",
     "format_date",

@@ -27,10 +27,18 @@ class OpenFile:
     __slots__ = ("descriptor", "status")
 
     def __init__(self, path: str | Path, flags: int = 0) -> None:
-        """Raises OSError; IsADirectoryError and the like for what is no regular file."""
+        """Raises OSError. Whether it is a regular file is for `status` to tell."""
         # Not blocking, for the opening of a FIFO would wait for a writer.
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
         self.status = os.fstat(self.descriptor)
+
+    @classmethod
+    def adopt(cls, descriptor: int) -> OpenFile:
+        """One that somebody has opened otherwise; from now on it is this object's to close."""
+        file = cls.__new__(cls)
+        file.descriptor = descriptor
+        file.status = os.fstat(descriptor)
+        return file
 
     @property
     def size(self) -> int:
@@ -80,6 +88,10 @@ class FileBody:
             piece = self.file.read_now(place, length)
             if piece is None:
                 piece = await loop.run_in_executor(None, self.file.read, place, length)
+            else:
+                await asyncio.sleep(
+                    0
+                )  # neither this nor sending to a client that left waits: others have their turn
             if not piece:
                 raise ResponseCut(f"{self.file} became shorter while it was sent")
             place += len(piece)

@@ -89,6 +89,7 @@ async def serve_http(host: Host, watcher: Any) -> None:
             await exchange.send_streamed(response)
         watcher.done()
     except GatewayError as error:
+        error.with_traceback(None)  # its frames lead back to the exchange and hold the body, which may hold a file
         exchange.error = exchange.error or error
         watcher.err(AbortedResponse(str(error)))
     except asyncio.CancelledError:
@@ -143,6 +144,8 @@ class HttpExchange(Exchange):
     _is_done = False
     _on_left: Callable[[GatewayError], None] | None = None
     _watching: asyncio.Task[None] | None = None
+    _left: GatewayError | None = None
+    """That the client left; sending to it goes well all the same."""
 
     def finish(self) -> None:
         """The exchange is over, however it ended."""
@@ -235,6 +238,8 @@ class HttpExchange(Exchange):
         if self.open_body is None or not self.open_body.has_data():
             await send({"type": "http.response.body", "body": b"", "more_body": True})  # Granian holds the head
         async for piece in body:
+            if self._left is not None:
+                raise self._left
             if len(piece) > SLICE_BYTES and self.bytes_sent < PROVEN_BYTES:
                 await self._send_slices(piece)
             elif piece:
@@ -253,5 +258,6 @@ class HttpExchange(Exchange):
             await send({"type": "http.response.body", "body": piece, "more_body": True})
 
     def _cut(self, error: GatewayError) -> None:
+        self._left = error
         if self.open_body is not None:
             self.open_body.fail(error)

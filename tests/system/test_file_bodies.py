@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from gateway.testing import reply, wait_until
+from gateway.testing import CutShort, reply, wait_until
 
 MIB = 1 << 20
 
@@ -24,6 +24,8 @@ class Files:
         if path == "/file":
             file = OpenFile("big")
             return Response(200, {"content-length": str(file.size)}, FileBody(file))
+        if path == "/huge":
+            return Response(200, {}, FileBody(OpenFile("huge/big")))
         if path == "/part":
             return Response(200, {"content-length": "1000"}, FileBody(OpenFile("big"), 5, 1000))
 
@@ -102,6 +104,29 @@ def test_a_client_that_leaves_in_the_middle_of_a_file_leaves_nothing_open(site):
             client.sendall(b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
             assert client.recv(1000)
     wait_until(lambda: open_files(site) == 0)
+
+
+def test_the_rest_of_a_huge_file_is_not_read_for_a_client_that_left(site):
+    huge = site.directory / "huge/big"
+    huge.parent.mkdir()
+    huge.touch()
+    os.truncate(huge, 1 << 40)
+    with socket.create_connection(("127.0.0.1", site.port)) as client:
+        client.sendall(b"GET /huge HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.recv(1000)
+    wait_until(lambda: open_files(site) == 0)
+    assert site.get("/part").status == 200
+
+
+def test_a_file_that_became_shorter_cuts_the_response_and_is_closed(site, content):
+    with site.connect(receive_buffer=8192) as client:
+        client.send(b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_until(lambda: open_files(site) == 1)
+        os.truncate(site.directory / "big", MIB)
+        with pytest.raises(CutShort):
+            client.read_response()
+    wait_until(lambda: open_files(site) == 0)
+    (site.directory / "big").write_bytes(content)
 
 
 def test_a_connection_carries_another_request_after_a_file(site):
