@@ -21,6 +21,7 @@ from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
 from gateway.model import Attempt, Exchange, Request, Response, StateKey, new_id
 from gateway.registry import Registry
+from gateway.semantics.codings import choose_coding
 
 from gateway.app import App  # isort: skip  # last: it stands on all the others
 from gateway.upstream.balancer import Balancer
@@ -62,6 +63,7 @@ __all__ = [
     "UpstreamClosed",
     "UpstreamError",
     "UpstreamTimeout",
+    "choose_coding",
     "client_context",
     "hookimpl",
     "new_id",
