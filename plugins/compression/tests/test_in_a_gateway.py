@@ -14,8 +14,8 @@ from gateway_compression.libraries import brotli, zstd
 from gateway.testing import CutShort, reply, wait_until
 
 MIB = 1 << 20
-WORDS = "the quick brown fox jumps over a lazy dog while gateways carry bytes from here to there".split()
-TEXT = " ".join(random.Random(5).choices(WORDS, k=4000)).encode()
+WORDS = [b"the", b"quick", b"brown", b"fox", b"jumps", b"over", b"a", b"lazy", b"dog", b"and", b"then", b"sleeps"]
+TEXT = b" ".join(random.Random(5).choices(WORDS, k=4000))
 HTML = b"Content-Type: text/html; charset=utf-8"
 EVERYTHING = b"Accept-Encoding: gzip, deflate, br, zstd"
 

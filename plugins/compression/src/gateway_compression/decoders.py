@@ -150,7 +150,8 @@ class Brotlied:
             piece = self._stream.process(data, output_buffer_limit=STEP_BYTES)
             if piece:
                 yield piece
-            if self._stream.can_accept_more_data():
+            # It may have taken all input and yet hold output, which only asking again shows.
+            if self._stream.is_finished() or (not piece and self._stream.can_accept_more_data()):
                 return
             data = b""
 
