@@ -7,7 +7,7 @@ the fields is in `fields`, how it is done in `codecs`, `decoders` and `streaming
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,7 +18,6 @@ from gateway_compression.config import Levels, Settings
 from gateway_compression.decisions import NOTHING, Decision, Judge
 from gateway_compression.decoders import BoundedDecoder
 from gateway_compression.fields import (
-    RawFields,
     forbids_transforming,
     recoded,
     weakened_if_asked,
@@ -60,7 +59,7 @@ class Compression:
         self._min_size = config.min_size
         self._threads = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1), "compression")
         # Of this instance: a list may hold several, and each has its own part in an exchange.
-        self._asked: StateKey[RawFields] = StateKey("compression.asked")
+        self._asked: StateKey[Iterable[tuple[bytes, bytes]]] = StateKey("compression.asked")
         self._plan: StateKey[Plan] = StateKey("compression.plan")
         self._answerers: dict[Any, frozenset[str | None] | None] = {}
         """By pipeline: who may have answered for a body to be encoded at once; None for anybody."""
@@ -84,8 +83,8 @@ class Compression:
         """Remember what the client asked for, whatever plugins behind make of it, and mend its conditions."""
         # hot: plugins
         raw = exchange.request.headers.raw
-        exchange[self._asked] = raw.copy()
         fields = dict(raw)
+        exchange[self._asked] = fields.items() if len(fields) == len(raw) else raw.copy()
         if b"if-range" in fields:
             raw[:] = without_weak_range(raw)
         if b"if-match" in fields and self._config.restore_if_match:
@@ -98,11 +97,15 @@ class Compression:
         body = response.body
         if type(body) is bytes and 0 < len(body) < self._min_size and not self._config.decode:
             return
-        fields = dict(response.headers.raw)
+        content_type = None
+        for name, value in response.headers.raw:
+            if name == b"content-type":
+                content_type = value
+                break
         if (
-            self._types[fields.get(b"content-type")]
+            self._types[content_type]
             or response.status == 304
-            or (self._config.decode and b"content-encoding" in fields)
+            or (self._config.decode and b"content-encoding" in response.headers)
         ):
             self._treat(exchange, response)
 

@@ -13,8 +13,8 @@ WINDOW_LOG = 18
 """256 KiB, for zstd and br: larger windows cost memory for each stream, and gain 2 % on bodies of a mebibyte."""
 
 _POOL_SIZE = 8
-_FAST = {"zstd": (4, 128 * 1024), "br": (5, 32 * 1024), "gzip": (6, 64 * 1024)}
-"""Up to which level a coding is fast, and how many bytes it then encodes in less than a millisecond.
+_FAST = {"zstd": (4, 128 * 1024), "br": (5, 16 * 1024), "gzip": (6, 64 * 1024)}
+"""Up to which level a coding is fast, and how many bytes it then encodes in about half a millisecond.
 
 A hop to a thread costs 80 µs (`python -m perf.codecs`), and holds nobody up.
 """
@@ -107,7 +107,7 @@ class _BrotliEncoder:
 
 
 class Zstd(Codec):
-    """By the library of Python 3.14. Compressors are used again: a new one costs as much as 5 KiB of text."""
+    """By the library of Python 3.14. Compressors are used again: a new one has a mebibyte to set up."""
 
     def __init__(self, name: str, level: int) -> None:
         super().__init__(name, level)
