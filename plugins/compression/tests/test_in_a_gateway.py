@@ -321,15 +321,17 @@ def test_a_client_that_leaves_ends_the_exchange(site, app):
     assert "was destroyed" not in site.log
 
 
+@pytest.mark.parametrize("body", [b"short", TEXT, TEXT * 20], ids=["short", "medium", "long"])
 @pytest.mark.parametrize("coding", [b"zstd", b"br", b"gzip", b"identity"])
-def test_an_origin_that_dies_within_the_body_cuts_the_client(site, app, coding):
+def test_an_origin_that_dies_within_the_body_cuts_the_client(site, app, coding, body):
     def dying(connection, request):
-        connection.send(chunked(TEXT, end=b""))
+        connection.send(chunked(body, end=b""))
         connection.close()
 
     app.reset(dying)
-    with pytest.raises(CutShort):
+    with pytest.raises(CutShort) as cut:
         site.get("/", b"Accept-Encoding: " + coding)
+    assert cut.value.response.status == 200
 
 
 ENCODE = {
