@@ -96,7 +96,11 @@ def test_a_response_head_passes_before_there_is_a_body(site, app, kind):
 
 
 def test_a_body_that_a_plugin_has_wrapped_and_that_fails_at_once_cuts_the_response(gateway, app):
-    app.answer(CHUNKED + b"\r\n4\r\nsome\r\n0\r\n\r\n")
+    def begin(connection: OriginConnection, request: SeenRequest) -> None:
+        connection.send(CHUNKED + b"\r\n4\r\nsome\r\n")
+        connection.stall()
+
+    app.answer(begin)
     site = gateway(endpoints=[app], plugins=["failing.py:Failing"], files={"failing.py": FAILING})
     with pytest.raises(CutShort) as cut:
         site.get()
