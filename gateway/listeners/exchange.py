@@ -235,7 +235,9 @@ class HttpExchange(Exchange):
         assert not isinstance(body, bytes)
         send({"type": "http.response.start", "status": _status(response), "headers": response.headers.raw})
         self.watch_client(self._cut)
-        if self.open_body is None or not self.open_body.has_data():
+        source: Any = self.open_body
+        is_wrapped = body is not source  # by a plugin: who knows when its first piece comes, and whether
+        if is_wrapped or not source.has_data():
             await send({"type": "http.response.body", "body": b"", "more_body": True})  # Granian holds the head
         async for piece in body:
             if self._left is not None:

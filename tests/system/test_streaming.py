@@ -8,10 +8,26 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.testing import Client, OriginConnection, SeenRequest, reply, wait_until
+from gateway.testing import Client, CutShort, OriginConnection, SeenRequest, reply, wait_until
 
 MIB = 1 << 20
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+
+
+FAILING = """
+from gateway import ResponseCut, hookimpl
+
+
+class Failing:
+    @hookimpl
+    def wrap_response_body(self, exchange, body):
+        return self._fail(body)
+
+    async def _fail(self, body):
+        async for _ in body:
+            raise ResponseCut("the first piece is broken")
+        yield b"never"
+"""
 
 
 def wait_until_still(counter: Callable[[], int], within: float = 10.0) -> int:
@@ -77,6 +93,18 @@ def test_a_response_head_passes_before_there_is_a_body(site, app, kind):
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.wire.take_until(b"\r\n\r\n").startswith(b"HTTP/1.1 200")
         gate.passed.release()
+
+
+def test_a_body_that_a_plugin_has_wrapped_and_that_fails_at_once_cuts_the_response(gateway, app):
+    def begin(connection: OriginConnection, request: SeenRequest) -> None:
+        connection.send(CHUNKED + b"\r\n4\r\nsome\r\n")
+        connection.stall()
+
+    app.answer(begin)
+    site = gateway(endpoints=[app], plugins=["failing.py:Failing"], files={"failing.py": FAILING})
+    with pytest.raises(CutShort) as cut:
+        site.get()
+    assert (cut.value.response.status, cut.value.response.body) == (200, b"")
 
 
 def test_a_response_with_a_length_passes_byte_by_byte(site, app):
