@@ -62,6 +62,11 @@ _listen = click.option(
     help="Listen here; :PORT means every IPv4 address; may be repeated.",
 )
 _upstream = click.option("--upstream", multiple=True, metavar="URL", help="An endpoint; may be repeated.")
+_root = click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False),
+    help="Serve the files of this folder; what is not there goes to the endpoints (needs gateway-static).",
+)
 _workers = click.option("--workers", type=click.IntRange(1, 256), help="Worker processes; default: one a core.")
 
 
@@ -69,12 +74,15 @@ _workers = click.option("--workers", type=click.IntRange(1, 256), help="Worker p
 @_target
 @_listen
 @_upstream
+@_root
 @_workers
-def run(target: str, listen: tuple[str, ...], upstream: tuple[str, ...], workers: int | None) -> None:
+def run(
+    target: str, listen: tuple[str, ...], upstream: tuple[str, ...], root: str | None, workers: int | None
+) -> None:
     """Serve a site file, or a profile with --listen and --upstream."""
 
     def read() -> Source:
-        return load(target, listen=listen, upstream=upstream, workers=workers)
+        return load(target, listen=listen, upstream=upstream, workers=workers, root=root)
 
     set_up_logging("info")
     asyncio.run(Supervisor(read, target).run())
@@ -84,9 +92,10 @@ def run(target: str, listen: tuple[str, ...], upstream: tuple[str, ...], workers
 @_target
 @_listen
 @_upstream
-def check(target: str, listen: tuple[str, ...], upstream: tuple[str, ...]) -> None:
+@_root
+def check(target: str, listen: tuple[str, ...], upstream: tuple[str, ...], root: str | None) -> None:
     """Print the effective configuration, the listeners and each route's pipeline; exit 2 if it is wrong."""
-    show.checked(load(target, listen=listen, upstream=upstream))
+    show.checked(load(target, listen=listen, upstream=upstream, root=root))
 
 
 @main.command()

@@ -61,15 +61,39 @@ class Source:
 
 
 def load(
-    target: str, *, listen: Sequence[str] = (), upstream: Sequence[str] = (), workers: int | None = None
+    target: str,
+    *,
+    listen: Sequence[str] = (),
+    upstream: Sequence[str] = (),
+    workers: int | None = None,
+    root: str | None = None,
 ) -> Source:
     """A site file, or a profile by name; options of the command line come on top. Raises ConfigurationError."""
     if target.endswith(".toml") or "/" in target or Path(target).is_file():
         path = Path(target)
-        source = merge(read_toml(path), name=target, base=path.resolve().parent)
+        site, name, base = read_toml(path), target, path.resolve().parent
     else:
-        source = merge({"profile": target}, name=COMMAND_LINE, base=Path.cwd())
-    return _with_options(source, listen, upstream, workers)
+        site, name, base = {"profile": target}, COMMAND_LINE, Path.cwd()
+    if root is not None:
+        site = _with_root(site, root, passes=bool(upstream) or "upstreams" in site)
+    return _with_options(merge(site, name=name, base=base), listen, upstream, workers)
+
+
+def _with_root(site: Data, root: str, *, passes: bool) -> Data:
+    """The site with the plugin `static` for a folder; what is not there goes on to the upstream if it `passes`.
+
+    A site without any upstream has a route all the same, so that the plugin is asked.
+    """
+    use = {"root": str(Path(root).resolve()), "missing": "pass" if passes else "404"}
+    plugins = site.get("plugins", {})
+    if isinstance(plugins, list):
+        site = {**site, "plugins": [*plugins, {"use": "static", **use}]}
+    elif isinstance(plugins, dict):
+        given = plugins.get("static")
+        site = {**site, "plugins": {**plugins, "static": {**(given if isinstance(given, dict) else {}), **use}}}
+    if not passes and "routes" not in site:
+        site = {**site, "routes": [{"name": "files", "respond": {"status": 404}}]}
+    return site
 
 
 def _with_options(source: Source, listen: Sequence[str], upstream: Sequence[str], workers: int | None) -> Source:
@@ -78,7 +102,7 @@ def _with_options(source: Source, listen: Sequence[str], upstream: Sequence[str]
         data["listeners"] = [deep_merge(defaults.get("listener", {}), {"bind": bind}) for bind in listen]
     elif "listeners" not in data and source.name == COMMAND_LINE:
         raise ConfigurationError("no listener: say where to listen, as in --listen 127.0.0.1:8080")
-    if not upstream and "upstreams" not in data and source.name == COMMAND_LINE:
+    if not upstream and "upstreams" not in data and not data.get("routes") and source.name == COMMAND_LINE:
         raise ConfigurationError("no upstream: say where to send requests, as in --upstream http://127.0.0.1:9001")
     upstreams = data.get("upstreams", {})
     if upstream and isinstance(upstreams, dict):

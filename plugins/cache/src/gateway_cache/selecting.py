@@ -42,14 +42,15 @@ def normal_list(text: bytes) -> bytes:
 
 @lru_cache(256)
 def normal_codings(text: bytes) -> bytes:
-    """What an Accept-Encoding comes to: the known codings that it accepts, the best first."""
+    """What an Accept-Encoding comes to: the known codings that it accepts, the equally liked side by side."""
     accepted = accepted_codings([text]) or {}
     other = accepted.get(b"*", 0)
-    wanted = [(-(accepted.get(coding, other)), coding) for coding in CODINGS if accepted.get(coding, other)]
-    refusal = [b"identity;q=0"] if accepted.get(b"identity", 1 if b"*" not in accepted else other) == 0 else []
-    named = [b"identity"] if accepted.get(b"identity") else []
-    ranked = [coding + b";q=%d" % -weight for weight, coding in sorted(wanted)]
-    return b",".join([*ranked, *named, *refusal])
+    weights = {coding: accepted.get(coding, other) for coding in CODINGS}
+    weights[b"identity"] = accepted.get(b"identity", 0)
+    ranks = sorted({weight for weight in weights.values() if weight}, reverse=True)
+    groups = [b",".join(sorted(coding for coding in weights if weights[coding] == rank)) for rank in ranks]
+    is_refused = accepted.get(b"identity", other if b"*" in accepted else 1) == 0
+    return b";".join([*groups, b"identity refused"] if is_refused else groups)
 
 
 __all__ = ["Fields", "normal_codings", "normal_list", "selecting_values", "vary_names"]
