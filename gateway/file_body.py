@@ -89,9 +89,8 @@ class FileBody:
             if piece is None:
                 piece = await loop.run_in_executor(None, self.file.read, place, length)
             else:
-                await asyncio.sleep(
-                    0
-                )  # neither this nor sending to a client that left waits: others have their turn
+                # Neither this nor sending to a client that left has to wait: let others have their turn.
+                await asyncio.sleep(0)
             if not piece:
                 raise ResponseCut(f"{self.file} became shorter while it was sent")
             place += len(piece)
