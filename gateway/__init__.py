@@ -19,7 +19,7 @@ from gateway.file_body import FileBody, OpenFile
 from gateway.headers import Headers
 from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
-from gateway.model import Attempt, Exchange, OpenBody, Request, Response, StateKey, new_id
+from gateway.model import Attempt, Exchange, OpenBody, Request, Response, StateKey, WholeBody, new_id
 from gateway.registry import Registry
 from gateway.semantics import (
     Condition,
@@ -74,6 +74,7 @@ __all__ = [
     "UpstreamClosed",
     "UpstreamError",
     "UpstreamTimeout",
+    "WholeBody",
     "accepted_codings",
     "choose_coding",
     "client_context",

@@ -27,7 +27,7 @@ from gateway.explaining import LiveExplainer
 from gateway.forward import SERVER, forward
 from gateway.metrics import Metrics
 from gateway.mirror import mirror_of
-from gateway.model import Exchange, Request, Response
+from gateway.model import Exchange, Request, Response, WholeBody
 from gateway.pipeline import Pipeline, order_hooks, run, run_now, wrap
 from gateway.registry import PluginLoader
 from gateway.routing import WANTS_BODY, Route, Router, SeenBody, build_route, read_ahead
@@ -358,7 +358,7 @@ def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit:
     if response.status == 101 or exchange.request.method == "HEAD":
         return  # what follows is a tunnel, or nothing
     original = response.body
-    source = _once(original) if isinstance(original, bytes) else original
+    source = WholeBody(original) if isinstance(original, bytes) else original
     wrapped = wrap(pipeline.wrap_response_body, exchange, source, "wrap_response_body", limit)
     if wrapped is not source:
         response.body = wrapped
@@ -379,11 +379,6 @@ def settle_framing(exchange: Exchange, response: Response) -> None:
 def has_body(exchange: Exchange, response: Response) -> bool:
     """Whether a length says how much follows: it does not for HEAD and 304, which only announce one."""
     return exchange.request.method != "HEAD" and response.status != 304
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    if data:
-        yield data
 
 
 def _distinct(lists: list[list[tuple[str, object]]]) -> list[tuple[str, object]]:

@@ -94,7 +94,10 @@ class HookSpecs:
 
     @_hookspec
     def wrap_response_body(self, exchange: Exchange, body: AsyncIterable[bytes]) -> AsyncIterable[bytes] | None:
-        """Once, in reverse order: a new iterator around the body, or None. Drop content-length if it changes."""
+        """Once, in reverse order: a new iterator around the body, or None. Drop content-length if it changes.
+
+        A body that is there as a whole, and that nobody behind has wrapped, is a `WholeBody`.
+        """
 
     @_hookspec
     def on_error(self, exchange: Exchange, error: GatewayError) -> Response | None:

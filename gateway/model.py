@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, overload
 from urllib.parse import unquote_to_bytes
 
@@ -30,6 +30,20 @@ D = TypeVar("D")
 
 Body: TypeAlias = bytes | AsyncIterable[bytes]
 """A whole body, or one that arrives piece by piece."""
+
+
+class WholeBody:
+    """A body that is there, for those who read it piece by piece; `data` is all of it."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.data:
+            yield self.data
+
 
 Watch: TypeAlias = Callable[[Callable[[GatewayError], None]], None]
 

@@ -9,7 +9,7 @@ import pytest
 from gateway_cache.disk import Disk, read_meta, read_record, record_of
 from gateway_cache.entry import Entry
 from gateway_cache.policy import Terms
-from gateway_cache.purging import condition_of
+from gateway_cache.purging import Purge
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,7 +97,7 @@ def test_one_that_is_too_large_is_left_out(disk):
 def test_what_is_purged_is_not_found_from_that_moment_on(disk, message):
     disk.put(URL, entry(born=time.time() - 1))
     written(disk)
-    disk.purge(condition_of(message))
+    disk.drop(Purge(message))
     assert disk.find(URL, lambda _: True) is None
     written(disk)
     disk.put(URL, entry(b"new", born=time.time() + 1))

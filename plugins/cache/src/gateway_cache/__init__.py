@@ -14,7 +14,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
-from gateway import App, Exchange, GatewayError, Headers, Request, Response, StateKey, hookimpl
+from gateway import App, Exchange, GatewayError, Headers, Request, Response, StateKey, WholeBody, hookimpl
 from gateway_cache import config
 from gateway_cache.directives import Directives, parse_directives
 from gateway_cache.entry import Entry, birth, stored_headers
@@ -23,7 +23,7 @@ from gateway_cache.flights import Flights, is_for
 from gateway_cache.keys import Keys
 from gateway_cache.lookup import Lookup, Use, may_serve_on_error, use_of, wishes_of
 from gateway_cache.policy import Terms, terms_of
-from gateway_cache.purging import TOPIC, Message, condition_of, of_command, of_request, of_urls
+from gateway_cache.purging import TOPIC, Message, Purge, of_command, of_request, of_urls
 from gateway_cache.selecting import selecting_values, vary_names
 from gateway_cache.serving import as_asked, copied, length_of, replace, serve
 from gateway_cache.stores import Stores
@@ -95,9 +95,9 @@ class Cache:
         self._purge(message)
 
     def _purge(self, message: Message) -> int:
-        condition = condition_of(message)
-        self._flights.void(condition)
-        return self._stores.purge(condition)
+        purge = Purge(message)
+        self._flights.void(purge)
+        return self._stores.drop(purge)
 
     def _purge_if_allowed(self, request: Request, secret: str) -> Response:
         given = request.headers.get(b"authorization", b"") or b""
@@ -325,6 +325,10 @@ class Cache:
         if lookup is None or lookup.storing is None:
             return None
         entry, lookup.storing = lookup.storing, None
+        if isinstance(body, WholeBody):
+            self._stores.put(lookup.url, entry.with_body(body.data))
+            self._flights.land(lookup, entry)
+            return None
         most = self._config.max_entry
         fetch = self._flights.fetch(lookup, entry, body, exchange.open_body, most, self._stores.put)
         self._flights.land(lookup, fetch)

@@ -27,7 +27,7 @@ import orjson
 from gateway import ConfigurationError
 from gateway_cache.entry import Entry
 from gateway_cache.policy import Terms
-from gateway_cache.purging import Condition
+from gateway_cache.purging import Purge
 
 log = logging.getLogger("gateway.cache")
 
@@ -36,6 +36,7 @@ DIGEST_BYTES = 16
 FREED_SHARE = 0.1
 """How much of the room is freed when there is none left."""
 MAX_READERS = 1024
+MAX_PURGED = 10_000
 PURGE_SECONDS = 60.0
 """So long a purge is remembered: by then its records are gone."""
 
@@ -77,7 +78,9 @@ class Disk:
         self._folder = folder
         self._max_bytes = max_bytes
         self._database: Database | None = None
-        self._purges: list[tuple[float, Condition]] = []
+        self._purges: list[tuple[float, Purge]] = []
+        self._purged: dict[bytes, float] = {}
+        """URLs that were purged by themselves, and when: an application may do so with every write."""
         self._is_complaining = False
 
     def open(self) -> None:
@@ -122,9 +125,12 @@ class Disk:
         except lmdb.Error as error:
             self._complain(error)
             return None
-        if found is None or any(found.born <= when and goes(url, found) for when, goes in self._purges):
-            return None
-        return found
+        return None if found is None or self._is_purged(url, found) else found
+
+    def _is_purged(self, url: bytes, entry: Entry) -> bool:
+        if entry.born <= self._purged.get(url, 0.0):
+            return True
+        return any(entry.born <= when and purge.takes(url, entry) for when, purge in self._purges)
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -148,25 +154,24 @@ class Disk:
         except (lmdb.Error, OSError) as error:
             self._complain(error)
 
-    def purge(self, condition: Condition) -> None:
-        """Serve nothing more of what a condition holds for, and delete it."""
+    def drop(self, purge: Purge) -> None:
+        """Serve nothing more of what is purged, and delete it."""
         now = time.time()
-        self._purges = [(when, goes) for when, goes in self._purges if now - when < PURGE_SECONDS]
-        self._purges.append((now, condition))
+        if purge.is_exact:
+            if len(self._purged) > MAX_PURGED:
+                self._purged = {url: when for url, when in self._purged.items() if now - when < PURGE_SECONDS}
+            self._purged.update(dict.fromkeys(purge.urls, now))
+        else:
+            self._purges = [(when, other) for when, other in self._purges if now - when < PURGE_SECONDS]
+            self._purges.append((now, purge))
         if self._database is not None:
-            self._database.writer.submit(self._delete, self._database, condition)
+            self._database.writer.submit(self._delete, self._database, purge)
 
-    def _delete(self, database: Database, condition: Condition) -> None:
+    def _delete(self, database: Database, purge: Purge) -> None:
         try:
-            with (
-                database.environment.begin(database.records, write=True) as transaction,
-                transaction.cursor() as cursor,
-            ):
-                is_there = cursor.first()
-                while is_there:
-                    read = read_meta(cursor.value())
-                    goes = read is None or condition(*read)
-                    is_there = cursor.delete() if goes else cursor.next()
+            with database.environment.begin(database.records, write=True) as transaction:
+                for start in map(digest, purge.urls) if purge.is_exact else (b"",):
+                    _delete_from(transaction, start, purge)
         except (lmdb.Error, OSError) as error:
             self._complain(error)
 
@@ -177,6 +182,16 @@ class Disk:
 
     def __repr__(self) -> str:
         return f"<Disk {self._folder}, up to {self._max_bytes} bytes>"
+
+
+def _delete_from(transaction: lmdb.Transaction, start: bytes, purge: Purge) -> None:
+    """Delete what is purged, and what is damaged, of the records whose keys begin so."""
+    with transaction.cursor() as cursor:
+        is_there = cursor.set_range(start) if start else cursor.first()
+        while is_there and bytes(cursor.key()).startswith(start):
+            read = read_meta(cursor.value())
+            goes = read is None or purge.takes(*read)
+            is_there = cursor.delete() if goes else cursor.next()
 
 
 def _used(database: Database, transaction: lmdb.Transaction) -> int:

@@ -14,7 +14,7 @@ from gateway import OpenBody
 from gateway_cache.entry import Entry, Place
 from gateway_cache.fetching import Fetch, Flight
 from gateway_cache.lookup import Lookup
-from gateway_cache.purging import Condition
+from gateway_cache.purging import Purge
 from gateway_cache.selecting import selecting_values
 
 Key: TypeAlias = tuple[bytes, Place]
@@ -91,12 +91,12 @@ class Flights:
         self._arriving[key] = fetch
         return fetch
 
-    def void(self, condition: Condition) -> None:
+    def void(self, purge: Purge) -> None:
         """What these bring is outdated: it is not stored, and nobody else waits for it."""
         for (url, _), flight in self._flights.items():
-            flight.is_void = flight.is_void or condition(url, None)
+            flight.is_void = flight.is_void or purge.takes(url, None)
         for fetch, (url, _) in self._fetches.items():
-            if condition(url, fetch.entry):
+            if purge.takes(url, fetch.entry):
                 fetch.is_open = fetch.is_wanted = False
 
     def cancel(self) -> None:

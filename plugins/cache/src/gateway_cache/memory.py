@@ -5,11 +5,10 @@ Owns which of the stored responses to a URL a request selects, and which go when
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from cachetools import LRUCache
 
 from gateway_cache.entry import Entry, Place
+from gateway_cache.purging import Purge
 from gateway_cache.selecting import Fields, selecting_values
 
 MAX_VARIANTS = 32
@@ -48,21 +47,19 @@ class Memory:
         self._urls[url] = variants
         return True
 
-    def drop(self, condition: Callable[[bytes, Entry], bool]) -> int:
-        """Forget the responses that a condition holds for; how many there were."""
+    def drop(self, purge: Purge) -> int:
+        """Forget the responses that are purged; how many there were."""
+        if purge.is_exact:
+            return sum(len(self._urls.pop(url, ())) for url in purge.urls)
         dropped = 0
         for url, entries in list(self._urls.items()):
-            kept = tuple(entry for entry in entries if not condition(url, entry))
+            kept = tuple(entry for entry in entries if not purge.takes(url, entry))
             dropped += len(entries) - len(kept)
             if not kept:
                 del self._urls[url]
             elif len(kept) != len(entries):
                 self._urls[url] = kept
         return dropped
-
-    def drop_url(self, url: bytes) -> int:
-        """Forget every response to a URL."""
-        return len(self._urls.pop(url, ()))
 
     @property
     def bytes_held(self) -> int:

@@ -1,11 +1,11 @@
-"""What is to be forgotten: as an operator or a client says it, as a message on the bus, and as a condition.
+"""What is to be forgotten: as an operator or a client says it, as a message on the bus, and what that means.
 
 Owns the topic and its messages. Does not know where responses are held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from gateway import Request
@@ -16,9 +16,6 @@ TOPIC = "cache.purge"
 
 Message: TypeAlias = Mapping[str, list[str] | bool]
 """`urls` and `prefixes` as keys have them, `tags`, and `all`."""
-
-Condition: TypeAlias = Callable[[bytes, Entry | None], bool]
-"""Whether a response to a URL goes. Without the response, which may be on its way still: whether one could."""
 
 
 def of_urls(urls: Iterable[bytes]) -> Message:
@@ -48,19 +45,27 @@ def of_request(request: Request, keys: Keys) -> Message:
     return {"prefixes" if is_prefix else "urls": [key.decode("latin-1") for key in found]}
 
 
-def condition_of(message: Message) -> Condition:
-    """What a message means."""
-    urls = frozenset(_bytes(message, "urls"))
-    prefixes = tuple(_bytes(message, "prefixes"))
-    tags = frozenset(_bytes(message, "tags"))
-    is_all = bool(message.get("all"))
+class Purge:
+    """What a message means: which responses go."""
 
-    def goes(url: bytes, entry: Entry | None) -> bool:
-        if is_all or url in urls or (prefixes and url.startswith(prefixes)):
+    __slots__ = ("_is_all", "_prefixes", "_tags", "urls")
+
+    def __init__(self, message: Message) -> None:
+        self.urls = frozenset(_bytes(message, "urls"))
+        self._prefixes = tuple(_bytes(message, "prefixes"))
+        self._tags = frozenset(_bytes(message, "tags"))
+        self._is_all = bool(message.get("all"))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is about `urls` alone: then nobody has to look at everything that is stored."""
+        return not (self._prefixes or self._tags or self._is_all)
+
+    def takes(self, url: bytes, entry: Entry | None) -> bool:
+        """Whether a response to a URL goes; without it, for it may be on its way still, whether it could."""
+        if self._is_all or url in self.urls or (self._prefixes and url.startswith(self._prefixes)):
             return True
-        return bool(tags) and (entry is None or not tags.isdisjoint(entry.tags))
-
-    return goes
+        return bool(self._tags) and (entry is None or not self._tags.isdisjoint(entry.tags))
 
 
 _SCHEMES = ("http", "https")
@@ -71,4 +76,4 @@ def _bytes(message: Message, key: str) -> list[bytes]:
     return [str(item).encode("latin-1", "replace") for item in listed] if isinstance(listed, list) else []
 
 
-__all__ = ["TOPIC", "Condition", "Message", "condition_of", "of_command", "of_request", "of_urls"]
+__all__ = ["TOPIC", "Message", "Purge", "of_command", "of_request", "of_urls"]

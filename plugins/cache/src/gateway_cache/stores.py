@@ -13,7 +13,7 @@ from gateway_cache.entry import Entry
 from gateway_cache.flights import is_for
 from gateway_cache.lookup import Lookup
 from gateway_cache.memory import Memory
-from gateway_cache.purging import Condition
+from gateway_cache.purging import Purge
 
 
 class Stores:
@@ -51,11 +51,11 @@ class Stores:
         if self._disk is not None:
             self._disk.put(url, entry)
 
-    def purge(self, condition: Condition) -> int:
-        """Forget what a condition holds for; how many responses in memory that were."""
+    def drop(self, purge: Purge) -> int:
+        """Forget what is purged; how many responses in memory that were."""
         if self._disk is not None:
-            self._disk.purge(condition)
-        return self.memory.drop(condition)
+            self._disk.drop(purge)
+        return self.memory.drop(purge)
 
     def __repr__(self) -> str:
         return f"<Stores: {self.memory}, {self._disk or 'no disk'}>"
