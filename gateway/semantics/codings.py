@@ -15,6 +15,8 @@ _BEST = 1000
 _ELEMENT = re.compile(
     rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*)?"
 ).fullmatch
+MAX_REMEMBERED = 256
+"""Longer fields are read anew each time: clients could fill the memory with them."""
 _ALIASES = {b"x-gzip": b"gzip", b"x-compress": b"compress"}
 
 
@@ -25,10 +27,10 @@ def accepted_codings(values: Sequence[bytes]) -> Mapping[bytes, int] | None:
     """
     if not values:
         return None
-    return _accepted(b",".join(values))
+    text = b",".join(values)
+    return _remembered(text) if len(text) <= MAX_REMEMBERED else _accepted(text)
 
 
-@lru_cache(256)
 def _accepted(text: bytes) -> Mapping[bytes, int]:
     accepted: dict[bytes, int] = {}
     for element in text.split(b","):
@@ -37,6 +39,9 @@ def _accepted(text: bytes) -> Mapping[bytes, int]:
             coding = match[1].lower()
             accepted.setdefault(_ALIASES.get(coding, coding), _BEST if match[2] is None else _thousandths(match[2]))
     return accepted
+
+
+_remembered = lru_cache(256)(_accepted)
 
 
 def _thousandths(text: bytes) -> int:

@@ -11,21 +11,19 @@ import hmac
 import logging
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable
-from fnmatch import fnmatchcase
 from typing import Any
 
-from gateway import App, Exchange, GatewayError, Headers, Request, Response, StateKey, WholeBody, hookimpl
+from gateway import App, Exchange, GatewayError, OpenBody, Request, Response, StateKey, WholeBody, hookimpl
 from gateway_cache import config
 from gateway_cache.directives import Directives, parse_directives
-from gateway_cache.entry import Entry, birth, stored_headers
+from gateway_cache.entry import Entry
 from gateway_cache.fetching import Fetch, Reader
 from gateway_cache.flights import Flights, is_for
+from gateway_cache.keeping import confirmed, kept
 from gateway_cache.keys import Keys
-from gateway_cache.lookup import Lookup, Use, may_serve_on_error, use_of, wishes_of
-from gateway_cache.policy import Terms, terms_of
-from gateway_cache.purging import TOPIC, Message, Purge, of_command, of_request, of_urls
-from gateway_cache.selecting import selecting_values, vary_names
-from gateway_cache.serving import as_asked, copied, length_of, replace, serve
+from gateway_cache.lookup import Lookup, Use, is_bypassed, may_serve_on_error, use_of, wishes_of
+from gateway_cache.purging import TOPIC, Message, Purge, of_change, of_command, of_request, of_urls
+from gateway_cache.serving import as_asked, copied, replace, serve
 from gateway_cache.stores import Stores
 from gateway_cache.validation import give_back_conditions, is_conditional, put_conditions
 
@@ -33,7 +31,6 @@ log = logging.getLogger("gateway.cache")
 
 SPECIAL = frozenset((b"cache-control", b"pragma", b"range", b"if-range", b"if-none-match", b"if-modified-since"))
 """Fields of a request for whose sake a fresh response has to be looked at twice."""
-SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 FAILURES = frozenset((500, 502, 503, 504))
 """After which a stale response may serve (RFC 5861 4)."""
 
@@ -136,11 +133,12 @@ class Cache:
     ) -> Response | Awaitable[Response | None] | None:
         """The longer way: the request has a say, or there is nothing fresh."""
         request, wishes = exchange.request, wishes_of(exchange.request)
-        if b"no-store" in wishes or self._is_bypassed(request):
+        if b"no-store" in wishes or is_bypassed(request, self._config.bypass_cookies):
             lookup.forward, lookup.is_done = b"bypass", True
             exchange[self._state] = lookup
             return None
-        entry = self._stores.newer(lookup, entry)
+        if entry is None or lookup.asked >= entry.fresh_until:
+            entry = self._stores.newer(lookup, entry)
         if entry is not None:
             use = use_of(entry, wishes, lookup.asked)
             if use not in (Use.VALIDATE, Use.VALIDATE_FOR_CLIENT):
@@ -154,47 +152,47 @@ class Cache:
             told = b"%b; fwd=%b; detail=only-if-cached" % (self._name, lookup.forward)
             return Response(504, {"cache-status": told})
         exchange[self._state] = lookup
+        self._flights.depart(lookup)
         self._misses += 1
         if request.method == "HEAD" or (entry is None and is_conditional(request.headers)):
             return None  # what comes is not for others
         return self._set_out(exchange, lookup, entry, wishes)
 
-    def _is_bypassed(self, request: Request) -> bool:
-        patterns = self._config.bypass_cookies
-        if not patterns:
-            return False
-        pairs = b";".join(request.headers.get_all(b"cookie")).decode("latin-1").split(";")
-        names = [pair.partition("=")[0].strip() for pair in pairs]
-        return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-
     def _set_out(
         self, exchange: Exchange, lookup: Lookup, entry: Entry | None, wishes: Directives
     ) -> Response | Awaitable[Response | None] | None:
         """Ask the origin, or wait for somebody who is asking it already."""
+        # Whoever wants something newer than others do asks for himself.
+        is_choosy = any(name in wishes for name in (b"no-cache", b"max-age", b"min-fresh"))
         if self._config.collapse and not lookup.has_authorization:
-            fetch = self._flights.arriving(lookup)
-            if fetch is not None and entry is None:
+            fetch = None if is_choosy or entry is not None else self._flights.arriving(lookup)
+            if fetch is not None:
                 return self._joined(exchange, lookup, fetch)
-            flight = self._flights.find(lookup)
-            # Whoever wants something newer than others do asks for himself.
-            if flight is not None and b"no-cache" not in wishes and b"max-age" not in wishes:
-                return self._wait(exchange, lookup, flight.landing())
+            flight = None if is_choosy else self._flights.find(lookup)
+            if flight is not None:
+                return self._wait(exchange, lookup, flight.landing(), entry)
             self._flights.begin(lookup)
         if entry is not None:
             put_conditions(lookup, exchange.request.headers, entry)
         return None
 
     async def _wait(
-        self, exchange: Exchange, lookup: Lookup, landing: Awaitable[Fetch | Entry | None]
+        self, exchange: Exchange, lookup: Lookup, landing: Awaitable[Fetch | Entry | None], known: Entry | None
     ) -> Response | None:
         brought = await landing
-        entry = brought.entry if isinstance(brought, Fetch) else brought
-        if entry is None or not is_for(lookup, entry):
-            return None
-        if isinstance(brought, Fetch) and not brought.is_complete:
-            return self._joined(exchange, lookup, brought) if brought.is_open else None
-        lookup.is_done = lookup.is_served = True
-        return self._served(exchange.request, entry, b"; collapsed")
+        if isinstance(brought, Fetch) and brought.is_open and is_for(lookup, brought.entry):
+            return self._joined(exchange, lookup, brought)
+        entry = brought.entry if isinstance(brought, Fetch) and brought.is_complete else brought
+        # What is not fresh came because the origin has failed.
+        if isinstance(entry, Entry) and is_for(lookup, entry) and self._may_share(lookup, entry):
+            lookup.is_done = lookup.is_served = True
+            return self._served(exchange.request, entry, b"; collapsed")
+        if known is not None:
+            put_conditions(lookup, exchange.request.headers, known)
+        return None
+
+    def _may_share(self, lookup: Lookup, entry: Entry) -> bool:
+        return self._clock() < entry.fresh_until or self._may_stand_in(lookup, entry)
 
     def _joined(self, exchange: Exchange, lookup: Lookup, fetch: Fetch) -> Response:
         """A response whose body is still arriving."""
@@ -216,8 +214,9 @@ class Cache:
 
     def _revalidate(self, exchange: Exchange, lookup: Lookup, entry: Entry) -> None:
         """Fetch a fresh one while the stale one serves (RFC 5861 3), once at a time."""
-        if not self._flights.begin(lookup):
+        if not self._flights.begin(lookup, in_background=True):
             return
+        self._flights.depart(lookup)
         copy = exchange.copy()
         copy.request.method = "GET"
         put_conditions(lookup, copy.request.headers, entry)
@@ -236,13 +235,14 @@ class Cache:
         except Exception:
             log.exception("cache: %r could not be fetched again", lookup.url)
         finally:
-            self._flights.land(lookup, None)
+            self._flights.arrive(lookup)
 
     async def _read_on(self, lookup: Lookup, entry: Entry, response: Response) -> None:
         if isinstance(response.body, bytes):
             self._stores.put(lookup.url, entry.with_body(response.body))
+            self._flights.land(lookup, entry if self._is_shared(lookup, entry) else None)
             return
-        fetch = self._flights.fetch(lookup, entry, response.body, None, self._config.max_entry, self._stores.put)
+        fetch = self._share(lookup, entry, response.body, None)
         async for _ in fetch.reader():
             pass
 
@@ -275,34 +275,18 @@ class Cache:
                 exchange.open_body = None
             replace(response, self._stale(exchange, lookup, entry))
         elif request.method == "GET":
-            lookup.storing = self._entry(exchange, lookup, response)
-            if lookup.storing is None:
-                self._flights.was_in_vain(lookup)
+            lookup.storing = kept(exchange, lookup, response, self._config, self._clock())
+            lookup.is_stored = lookup.storing is not None
+            if lookup.storing is None and entry is not None and response.status < 500:
+                self._stores.drop(Purge(of_urls([lookup.url])))  # what it was is no more
+            if lookup.storing is None or not self._is_shared(lookup, lookup.storing):
+                if exchange.error is None:
+                    self._flights.was_in_vain(lookup)
                 self._flights.land(lookup, None)
-            else:
-                lookup.is_stored = True
 
-    def _entry(self, exchange: Exchange, lookup: Lookup, response: Response) -> Entry | None:
-        """The response as it is stored, without its body; None if it is not."""
-        headers, now = response.headers, self._clock()
-        vary = vary_names(headers)
-        is_void = lookup.flight is not None and lookup.flight.is_void
-        if vary is None or is_void or length_of(response) > self._config.max_entry:
-            return None
-        born, date = birth(headers, lookup.asked, now)
-        terms = self._terms(exchange, lookup, response.status, headers, date)
-        if isinstance(terms, str):
-            return None
-        is_fresh = now < born + terms.lifetime + terms.while_revalidating
-        if not is_fresh and b"etag" not in headers and b"last-modified" not in headers:
-            return None  # it could never be used
-        stored = stored_headers(response, now, terms.hidden)
-        selecting = selecting_values(vary, lookup.fields)
-        return Entry(lookup.place, response.status, stored, terms, vary, selecting, born)
-
-    def _terms(self, exchange: Exchange, lookup: Lookup, status: int, headers: Headers, date: int) -> Terms | str:
-        may_guess = bool(exchange.attempts)
-        return terms_of(status, headers, lookup.has_authorization, date, self._config, may_guess=may_guess)
+    def _is_shared(self, lookup: Lookup, entry: Entry) -> bool:
+        """Whether others may have it as it comes: it is fresh, and has not been purged meanwhile."""
+        return self._clock() < entry.fresh_until and not lookup.is_void
 
     def _is_final(self, exchange: Exchange, response: Response) -> bool:
         """Whether the body is there, and nobody behind us is going to change it."""
@@ -313,7 +297,7 @@ class Cache:
         """Store a response whose body is there."""
         lookup.storing = None
         assert isinstance(response.body, bytes)
-        self._stores.put(lookup.url, entry.with_body(response.body))
+        self._put(lookup, entry.with_body(response.body))
         self._flights.land(lookup, entry)
         if lookup.conditions:
             replace(response, as_asked(copied(response), entry, exchange.request))
@@ -326,35 +310,44 @@ class Cache:
             return None
         entry, lookup.storing = lookup.storing, None
         if isinstance(body, WholeBody):
-            self._stores.put(lookup.url, entry.with_body(body.data))
+            self._put(lookup, entry.with_body(body.data))
             self._flights.land(lookup, entry)
             return None
-        most = self._config.max_entry
-        fetch = self._flights.fetch(lookup, entry, body, exchange.open_body, most, self._stores.put)
+        fetch = self._share(lookup, entry, body, exchange.open_body)
         self._flights.land(lookup, fetch)
         reader: Reader = fetch.reader()
         exchange.open_body = reader
         return reader
 
+    def _share(self, lookup: Lookup, entry: Entry, body: AsyncIterable[bytes], held: OpenBody | None) -> Fetch:
+        is_shared, most = self._is_shared(lookup, entry), self._config.max_entry
+        fetch = self._flights.fetch(lookup, entry, body, held, most, self._stores.put, is_shared=is_shared)
+        fetch.is_wanted = not lookup.is_void
+        return fetch
+
+    def _put(self, lookup: Lookup, entry: Entry) -> None:
+        if not lookup.is_void:
+            self._stores.put(lookup.url, entry)
+
     def _confirm(self, exchange: Exchange, lookup: Lookup, entry: Entry, response: Response) -> None:
         """The stored response is still good: it takes the new fields, and serves (RFC 9111 4.3.4)."""
         now = self._clock()
-        born, date = birth(response.headers, lookup.asked, now)
-        merged = entry.validated(stored_headers(response, now), entry.terms, born)
-        headers = merged.response().headers
-        terms = self._terms(exchange, lookup, entry.status, headers, date)
-        if not isinstance(terms, str):
-            merged = entry.validated(stored_headers(response, now, terms.hidden), terms, born)
-            self._stores.put(lookup.url, merged)
-            lookup.is_stored = True
-        self._flights.land(lookup, None if isinstance(terms, str) else merged)
+        merged = confirmed(exchange, lookup, entry, response, self._config, now)
+        if merged is None:
+            self._stores.drop(Purge(of_urls([lookup.url])))
+            self._flights.land(lookup, None)
+            merged = entry
+        else:
+            self._put(lookup, merged)
+            lookup.is_stored = not lookup.is_void
+            self._flights.land(lookup, merged if self._is_shared(lookup, merged) else None)
         whole = serve(merged, now, b"")
         whole.headers.remove(b"cache-status")
         replace(response, as_asked(whole, merged, exchange.request))
 
     def _may_stand_in(self, lookup: Lookup, entry: Entry) -> bool:
         wishes = parse_directives([value for name, value in lookup.fields if name == b"cache-control"])
-        return may_serve_on_error(entry, wishes, self._clock())
+        return not lookup.is_void and may_serve_on_error(entry, wishes, self._clock())
 
     def _stale(self, exchange: Exchange, lookup: Lookup, entry: Entry) -> Response:
         lookup.is_done = lookup.is_served = True
@@ -374,19 +367,13 @@ class Cache:
     def on_complete(self, exchange: Exchange) -> None:
         """Nobody waits for an exchange that has ended."""
         lookup = exchange.get(self._state)
-        if lookup is not None and lookup.flight is not None:
-            self._flights.land(lookup, None)
+        if lookup is not None:
+            self._flights.arrive(lookup)
 
     def _see(self, exchange: Exchange, response: Response) -> None:
         """A request that is not for caches: if it may have changed something, what is stored of that is void."""
-        request = exchange.request
-        if request.method in SAFE or exchange.is_tunnel or not 200 <= response.status < 400:
-            return
-        host = request.headers.get(b"host", b"")
-        url = self._keys.of(request.scheme, host, request.raw_path, request.query)
-        references = (response.headers.get(name) for name in (b"location", b"content-location"))
-        others = [self._keys.of_reference(url, reference) for reference in references if reference is not None]
-        self._app.bus.publish(TOPIC, of_urls({url, *filter(None, others)}))
+        if not exchange.is_tunnel and (message := of_change(exchange.request, response, self._keys)):
+            self._app.bus.publish(TOPIC, message)
 
     def _say(self, lookup: Lookup, response: Response) -> None:
         """Cache-Status (RFC 9211)."""

@@ -21,22 +21,27 @@ MOST_SECONDS = 2**31
 
 NONE: Directives = {}
 
+# Possessive (`*+`): no byte is looked at twice, whatever a client sends.
 _DIRECTIVE = re.compile(
-    rb"""[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)             # its name
-         (?:[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^,"]*)))?  # its argument, in quotes or without
-         [ \t]*(?:,|$)""",
+    rb"""[ \t]*+([!#$%&'*+.^_`|~0-9A-Za-z-]++)                       # its name
+         (?:[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|([^,"]*+)))?    # its argument, in quotes or without
+         [ \t]*+(?:,|$)""",
     re.VERBOSE | re.DOTALL,
 )
+MAX_REMEMBERED = 256
+"""Longer fields are read anew each time: clients could fill the memory with them."""
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _NUMBER = re.compile(rb"[0-9]+").fullmatch
 
 
 def parse_directives(values: Sequence[bytes]) -> Directives:
     """The directives of the fields of one name. What is none is passed over up to the next comma."""
-    return _parsed(b",".join(values)) if values else NONE
+    if not values:
+        return NONE
+    text = b",".join(values)
+    return _remembered(text) if len(text) <= MAX_REMEMBERED else _parsed(text)
 
 
-@lru_cache(1024)
 def _parsed(text: bytes) -> Directives:
     found: dict[bytes, bytes | None] = {}
     place = 0
@@ -55,6 +60,9 @@ def _parsed(text: bytes) -> Directives:
         found.setdefault(name.lower(), argument)
         place = match.end()
     return found
+
+
+_remembered = lru_cache(1024)(_parsed)
 
 
 def parse_targeted(values: Sequence[bytes]) -> Directives | None:

@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
-from weakref import WeakValueDictionary
 from zlib import crc32
 
 import lmdb
@@ -37,6 +37,10 @@ FREED_SHARE = 0.1
 """How much of the room is freed when there is none left."""
 MAX_READERS = 1024
 MAX_PURGED = 10_000
+MAX_VARIANTS = 64
+"""Responses to one URL that are looked at."""
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""What may wait for a slow disk; more is not stored there."""
 PURGE_SECONDS = 60.0
 """So long a purge is remembered: by then its records are gone."""
 
@@ -61,13 +65,18 @@ class Database:
         self.order = self.environment.open_db(b"order")
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="cache-writer")
 
-    def __del__(self) -> None:
-        if hasattr(self, "writer"):
-            self.writer.shutdown(wait=True)
-            self.environment.close()
+        self.users = 0
+        self.handed = 0
+        self.taken = 0
+        """Bytes that wait for the writer: one counter for each thread."""
+
+    def close(self) -> None:
+        """Write what is to be written, and close."""
+        self.writer.shutdown(wait=True)
+        self.environment.close()
 
 
-_DATABASES: WeakValueDictionary[Path, Database] = WeakValueDictionary()
+_DATABASES: dict[Path, Database] = {}
 """Those of this process. LMDB lets no process open one twice, and at a reload the old App still has it."""
 
 
@@ -102,11 +111,20 @@ class Disk:
         database = _DATABASES.get(folder)
         if database is None:
             database = _DATABASES[folder] = Database(folder, self._max_bytes)
+        database.users += 1
+        # A map cannot grow while others read: after a reload the room is what it was.
+        self._max_bytes = min(self._max_bytes, database.environment.info()["map_size"] // SPARE)
         return database
 
     def close(self) -> None:
-        """Let go of it; what is to be written is written."""
-        self._database = None
+        """Let go of it; the last one writes what is to be written, and closes it. Waits for that."""
+        database, self._database = self._database, None
+        if database is None:
+            return
+        database.users -= 1
+        if not database.users:
+            del _DATABASES[self._folder.resolve()]
+            database.close()
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -115,17 +133,19 @@ class Disk:
         database = self._database
         if database is None:
             return None
-        found: Entry | None = None
+        found: tuple[Entry, bytes | memoryview] | None = None
         try:
             with database.environment.begin(database.records, buffers=True) as transaction:
-                for value in _values(transaction, digest(url)):
-                    entry = read_record(value, url)
-                    if entry is not None and is_wanted(entry) and (found is None or entry.born > found.born):
-                        found = entry
+                for value in islice(_values(transaction, digest(url)), MAX_VARIANTS):
+                    read = read_meta(value)
+                    if read is None or read[0] != url or not is_wanted(read[1]) or self._is_purged(*read):
+                        continue
+                    if found is None or read[1].born > found[0].born:
+                        found = read[1], value
+                return None if found is None else read_record(found[1], url)
         except lmdb.Error as error:
             self._complain(error)
             return None
-        return None if found is None or self._is_purged(url, found) else found
 
     def _is_purged(self, url: bytes, entry: Entry) -> bool:
         if entry.born <= self._purged.get(url, 0.0):
@@ -135,32 +155,51 @@ class Disk:
     # -- writing -----------------------------------------------------------------------------------------------
 
     def put(self, url: bytes, entry: Entry) -> None:
-        """Store a response, as soon as the disk can."""
-        if self._database is not None:
-            self._database.writer.submit(self._put, self._database, url, entry)
+        """Store a response, as soon as the disk can; if that is too slow, not at all."""
+        database = self._database
+        if database is not None and database.handed - database.taken < MAX_WAITING_BYTES:
+            database.handed += entry.size
+            database.writer.submit(self._put, database, url, entry)
 
     def _put(self, database: Database, url: bytes, entry: Entry) -> None:
+        database.taken += entry.size
         stamp = time.time_ns()
         key, value = key_of(url, entry), record_of(url, entry, stamp)
         if len(value) > self._max_bytes // 4:
             return
         try:
-            with database.environment.begin(write=True) as transaction:
-                transaction.put(key, value, db=database.records)
-                transaction.put(_STAMP.pack(stamp), key, db=database.order)
-                if _used(database, transaction) > self._max_bytes:
-                    _free(database, transaction, int(self._max_bytes * (1 - FREED_SHARE)))
+            try:
+                self._write(database, key, value, stamp)
+            except lmdb.MapFullError:
+                with database.environment.begin(write=True) as transaction:
+                    _free(database, transaction, self._max_bytes // 2)
+                self._write(database, key, value, stamp)
             self._is_complaining = False
         except (lmdb.Error, OSError) as error:
             self._complain(error)
+
+    def _write(self, database: Database, key: bytes, value: bytes, stamp: int) -> None:
+        with database.environment.begin(write=True) as transaction:
+            former = transaction.get(key, db=database.records)
+            if former is not None:
+                transaction.delete(bytes(former[: _STAMP.size]), db=database.order)
+            transaction.put(key, value, db=database.records)
+            transaction.put(_STAMP.pack(stamp), key, db=database.order)
+            if _used(database, transaction) > self._max_bytes:
+                _free(database, transaction, int(self._max_bytes * (1 - FREED_SHARE)))
 
     def drop(self, purge: Purge) -> None:
         """Serve nothing more of what is purged, and delete it."""
         now = time.time()
         if purge.is_exact:
-            if len(self._purged) > MAX_PURGED:
-                self._purged = {url: when for url, when in self._purged.items() if now - when < PURGE_SECONDS}
-            self._purged.update(dict.fromkeys(purge.urls, now))
+            for url in purge.urls:
+                self._purged.pop(url, None)
+                self._purged[url] = now
+            while self._purged:
+                oldest, when = next(iter(self._purged.items()))
+                if now - when < PURGE_SECONDS and len(self._purged) <= MAX_PURGED:
+                    break
+                del self._purged[oldest]
         else:
             self._purges = [(when, other) for when, other in self._purges if now - when < PURGE_SECONDS]
             self._purges.append((now, purge))
@@ -169,9 +208,9 @@ class Disk:
 
     def _delete(self, database: Database, purge: Purge) -> None:
         try:
-            with database.environment.begin(database.records, write=True) as transaction:
+            with database.environment.begin(write=True) as transaction:
                 for start in map(digest, purge.urls) if purge.is_exact else (b"",):
-                    _delete_from(transaction, start, purge)
+                    _delete_from(database, transaction, start, purge)
         except (lmdb.Error, OSError) as error:
             self._complain(error)
 
@@ -184,20 +223,24 @@ class Disk:
         return f"<Disk {self._folder}, up to {self._max_bytes} bytes>"
 
 
-def _delete_from(transaction: lmdb.Transaction, start: bytes, purge: Purge) -> None:
+def _delete_from(database: Database, transaction: lmdb.Transaction, start: bytes, purge: Purge) -> None:
     """Delete what is purged, and what is damaged, of the records whose keys begin so."""
-    with transaction.cursor() as cursor:
+    with transaction.cursor(database.records) as cursor:
         is_there = cursor.set_range(start) if start else cursor.first()
         while is_there and bytes(cursor.key()).startswith(start):
             read = read_meta(cursor.value())
-            goes = read is None or purge.takes(*read)
-            is_there = cursor.delete() if goes else cursor.next()
+            if read is not None and not purge.takes(*read):
+                is_there = cursor.next()
+                continue
+            transaction.delete(bytes(cursor.value()[: _STAMP.size]), db=database.order)
+            is_there = cursor.delete()
 
 
 def _used(database: Database, transaction: lmdb.Transaction) -> int:
-    """Bytes that the records take."""
-    found = transaction.stat(database.records)
-    return int(found["psize"] * (found["leaf_pages"] + found["branch_pages"] + found["overflow_pages"]))
+    """Bytes that the records and their order take."""
+    found = [transaction.stat(each) for each in (database.records, database.order)]
+    pages = sum(one["leaf_pages"] + one["branch_pages"] + one["overflow_pages"] for one in found)
+    return int(found[0]["psize"] * pages)
 
 
 def _free(database: Database, transaction: lmdb.Transaction, left: int) -> None:

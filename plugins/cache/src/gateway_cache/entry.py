@@ -59,6 +59,7 @@ class Entry:
         self.last_modified = parse_date(fields.get(b"last-modified", b""))
         self.tags = tags_of(headers)
         self.size = OVERHEAD_BYTES + sum(len(name) + len(value) for name, value in headers)
+        self.size += sum(len(value or b"") for value in selecting)
 
     def with_body(self, body: bytes) -> Entry:
         """The same, whole."""

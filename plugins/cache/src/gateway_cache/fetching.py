@@ -62,6 +62,8 @@ class Fetch:
         self.entry = entry
         """The response, without its body until that is complete."""
         self.is_complete = False
+        """Whether the entry has its whole body."""
+        self._is_ended = False
         self.is_wanted = True
         """Whether it is still to be stored: it may have been purged meanwhile."""
         self.is_open = True
@@ -99,11 +101,10 @@ class Fetch:
                 self._tell()
                 if not self._is_kept and not await self._wait_for_readers():
                     return
+            self._is_ended = True
             if self._is_kept:
                 self.entry.with_body(b"".join(self._pieces))
-            else:
-                self.is_wanted = False
-            self.is_complete = True
+                self.is_complete = True
         except Exception as error:
             self._error = error
         except BaseException:
@@ -111,8 +112,10 @@ class Fetch:
             raise
         finally:
             self.is_open = False
+            if not self._is_ended and self._error is None:
+                self._error = ResponseCut("nobody reads on")
             if self._held is not None:
-                self._held.close(None if self.is_complete else ResponseCut("nobody reads on"))
+                self._held.close(None if self._is_ended else ResponseCut("nobody reads on"))
             self._ended(self)
             self._tell()
 
@@ -132,15 +135,17 @@ class Fetch:
             await self._moved.wait()
         return False
 
-    async def piece(self, place: int) -> bytes | None:
-        """The piece at a place; None behind the last one. Raises what ended the body."""
-        while place - self._dropped >= len(self._pieces):
-            if self.is_complete:
+    async def piece(self, reader: Reader) -> bytes | None:
+        """A reader's next piece; None behind the last one. Raises what ended the body, or the reading."""
+        while reader.error is None and reader.place - self._dropped >= len(self._pieces):
+            if self._is_ended:
                 return None
             if self._error is not None:
                 raise self._error
             await self._news.wait()
-        return self._pieces[place - self._dropped]
+        if reader.error is not None:
+            raise reader.error
+        return self._pieces[reader.place - self._dropped]
 
     def moved(self) -> None:
         """A reader has gone on."""
@@ -150,6 +155,7 @@ class Fetch:
         """A reader needs no more."""
         self._readers.discard(reader)
         self._moved.set()
+        self._tell()
 
     def cancel(self) -> None:
         """Give it up: the gateway ends."""
@@ -159,19 +165,21 @@ class Fetch:
 class Reader:
     """One who reads a body that is being fetched. It is also what a client's exchange closes when it ends."""
 
-    __slots__ = ("_fetch", "place")
+    __slots__ = ("_fetch", "error", "place")
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self.place = 0
         """How many pieces it has had."""
+        self.error: Exception | None = None
+        """Why it reads no more."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
         try:
-            piece = await self._fetch.piece(self.place)
+            piece = await self._fetch.piece(self)
         except BaseException:
             self._fetch.leave(self)
             raise
@@ -188,6 +196,7 @@ class Reader:
 
     def fail(self, error: Exception) -> None:
         """Leave: the client has left. What is fetched is fetched for others, too."""
+        self.error = error
         self._fetch.leave(self)
 
     def has_data(self) -> bool:

@@ -30,6 +30,8 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[Key, Flight] = {}
+        self._under_way: set[Lookup] = set()
+        """Everybody who asks the origin, whether others wait for that or not."""
         self._in_vain: TTLCache[Key, bool] = TTLCache(MAX_IN_VAIN, IN_VAIN_SECONDS)
         self._fetches: dict[Fetch, Key] = {}
         self._arriving: dict[Key, Fetch] = {}
@@ -40,10 +42,22 @@ class Flights:
         flight = self._flights.get((lookup.url, lookup.place))
         return None if flight is None or flight.is_void else flight
 
-    def begin(self, lookup: Lookup) -> bool:
-        """Let others wait for this one, unless there is a flight, or it would be in vain; whether they will."""
+    def depart(self, lookup: Lookup) -> None:
+        """Take down that a lookup asks the origin; `arrive` is called in any case."""
+        self._under_way.add(lookup)
+
+    def arrive(self, lookup: Lookup) -> None:
+        """A lookup's exchange has ended: nobody waits for it any more."""
+        self._under_way.discard(lookup)
+        self.land(lookup, None)
+
+    def begin(self, lookup: Lookup, *, in_background: bool = False) -> bool:
+        """Let others wait for this one, unless there is a flight, or it would be in vain; whether they will.
+
+        In the background it is begun whatever comes of it, once at a time.
+        """
         key = (lookup.url, lookup.place)
-        if key in self._flights or key in self._in_vain:
+        if key in self._flights or (key in self._in_vain and not in_background):
             return False
         lookup.flight = self._flights[key] = Flight()
         return True
@@ -59,7 +73,7 @@ class Flights:
 
     def was_in_vain(self, lookup: Lookup) -> None:
         """What it brought is not for others: the next ones are not to wait for each other."""
-        if lookup.flight is not None:
+        if lookup.flight is not None and not lookup.is_void:
             self._in_vain[lookup.url, lookup.place] = True
 
     def arriving(self, lookup: Lookup) -> Fetch | None:
@@ -75,8 +89,10 @@ class Flights:
         held: OpenBody | None,
         most: int,
         store: Store,
+        *,
+        is_shared: bool,
     ) -> Fetch:
-        """Begin to read a body for everybody who wants it; `store` gets it when it is whole and still wanted."""
+        """Begin to read a body, for all who want it if it is shared; `store` gets it if it is whole and wanted."""
         key = lookup.url, lookup.place
 
         def ended(fetch: Fetch) -> None:
@@ -88,11 +104,15 @@ class Flights:
 
         fetch = Fetch(entry, body, held, most, ended)
         self._fetches[fetch] = key
-        self._arriving[key] = fetch
+        fetch.is_open = is_shared
+        if is_shared:
+            self._arriving[key] = fetch
         return fetch
 
     def void(self, purge: Purge) -> None:
         """What these bring is outdated: it is not stored, and nobody else waits for it."""
+        for lookup in self._under_way:
+            lookup.is_void = lookup.is_void or purge.takes(lookup.url, None)
         for (url, _), flight in self._flights.items():
             flight.is_void = flight.is_void or purge.takes(url, None)
         for fetch, (url, _) in self._fetches.items():

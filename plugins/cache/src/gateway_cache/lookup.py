@@ -6,12 +6,14 @@ Owns the request's side of the decision (RFC 9111 4.2, 5.2.1): is what is stored
 from __future__ import annotations
 
 from enum import Enum
+from fnmatch import fnmatchcase
 
 from gateway import Exchange, Request
 from gateway_cache.directives import NONE, Directives, parse_directives, seconds
 from gateway_cache.entry import Entry, Place
 from gateway_cache.fetching import Flight
 from gateway_cache.selecting import Fields
+from gateway_cache.validation import is_conditional
 
 
 class Use(Enum):
@@ -31,8 +33,8 @@ class Lookup:
     """One exchange's way through the cache."""
 
     __slots__ = (
-        "asked", "conditions", "entry", "fields", "flight", "forward", "has_authorization", "is_done", "is_served",
-        "is_stored", "place", "status", "storing", "url",
+        "asked", "conditions", "entry", "fields", "flight", "forward", "has_authorization", "is_conditional",
+        "is_done", "is_served", "is_stored", "is_void", "place", "status", "storing", "url",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, url: bytes, place: Place, now: float) -> None:
@@ -54,11 +56,25 @@ class Lookup:
         """What the origin answered."""
         self.storing: Entry | None = None
         """What is stored as soon as its body has been read."""
+        self.is_conditional = is_conditional(exchange.request.headers)
         self.is_stored = False
+        self.is_void = False
+        """Whether what comes is outdated already: its URL was purged meanwhile."""
+        self.is_void = False
+        """Whether what comes is outdated already: its URL was purged meanwhile."""
         self.is_done = False
         """Whether the response has been looked at."""
         self.is_served = False
         """Whether it came from what is stored, and says so."""
+
+
+def is_bypassed(request: Request, patterns: tuple[str, ...]) -> bool:
+    """Whether a request has a cookie of one of these names."""
+    if not patterns:
+        return False
+    pairs = b";".join(request.headers.get_all(b"cookie")).decode("latin-1").split(";")
+    names = [pair.partition("=")[0].strip() for pair in pairs]
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def use_of(entry: Entry, request: Directives, now: float) -> Use:
@@ -106,4 +122,4 @@ def wishes_of(request: Request) -> Directives:
     return {b"no-cache": None} if b"no-cache" in pragma else NONE
 
 
-__all__ = ["Lookup", "Use", "may_serve_on_error", "use_of", "wishes_of"]
+__all__ = ["Lookup", "Use", "is_bypassed", "may_serve_on_error", "use_of", "wishes_of"]

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from gateway import Request
+from gateway import Request, Response
 from gateway_cache.entry import Entry, tags_of
 from gateway_cache.keys import Keys
 
 TOPIC = "cache.purge"
+SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
 Message: TypeAlias = Mapping[str, list[str] | bool]
 """`urls` and `prefixes` as keys have them, `tags`, and `all`."""
@@ -43,6 +44,17 @@ def of_request(request: Request, keys: Keys) -> Message:
     path = path.removesuffix(b"*") if is_prefix else path
     found = [keys.of(scheme, host, path, request.query) for scheme in _SCHEMES]
     return {"prefixes" if is_prefix else "urls": [key.decode("latin-1") for key in found]}
+
+
+def of_change(request: Request, response: Response, keys: Keys) -> Message | None:
+    """What an unsafe request that succeeded makes void (RFC 9111 4.4); None for any other."""
+    if request.method in SAFE or not 200 <= response.status < 400:
+        return None
+    host = request.headers.get(b"host", b"") or b""
+    url = keys.of(request.scheme, host, request.raw_path, request.query)
+    references = (response.headers.get(name) for name in (b"location", b"content-location"))
+    others = [keys.of_reference(url, reference) for reference in references if reference is not None]
+    return of_urls({url, *filter(None, others)})
 
 
 class Purge:
@@ -76,4 +88,4 @@ def _bytes(message: Message, key: str) -> list[bytes]:
     return [str(item).encode("latin-1", "replace") for item in listed] if isinstance(listed, list) else []
 
 
-__all__ = ["TOPIC", "Message", "Purge", "of_command", "of_request", "of_urls"]
+__all__ = ["TOPIC", "Message", "Purge", "of_change", "of_command", "of_request", "of_urls"]

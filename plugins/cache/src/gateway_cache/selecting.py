@@ -5,14 +5,13 @@ Owns the normal form of selecting fields. Two requests select the same response 
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from gateway import Headers, accepted_codings
 
 Fields = list[tuple[bytes, bytes]]
 
-_COMMA = re.compile(rb"[ \t]*,[ \t]*")
+MAX_REMEMBERED = 256
 CODINGS = (b"zstd", b"br", b"gzip", b"deflate")
 """Codings in which endpoints and plugins answer. A client's word on others selects nothing."""
 
@@ -32,15 +31,16 @@ def _normal(name: bytes, values: list[bytes]) -> bytes | None:
     if not values:
         return None
     text = values[0] if len(values) == 1 else b",".join(values)
-    return normal_codings(text) if name == b"accept-encoding" else normal_list(text)
+    if name != b"accept-encoding":
+        return normal_list(text)
+    return _remembered(text) if len(text) <= MAX_REMEMBERED else normal_codings(text)
 
 
 def normal_list(text: bytes) -> bytes:
     """A field's value without white space around its commas and ends."""
-    return _COMMA.sub(b",", text.strip(b" \t"))
+    return b",".join([part.strip(b" \t") for part in text.split(b",")])
 
 
-@lru_cache(256)
 def normal_codings(text: bytes) -> bytes:
     """What an Accept-Encoding comes to: the known codings that it accepts, the equally liked side by side."""
     accepted = accepted_codings([text]) or {}
@@ -53,4 +53,13 @@ def normal_codings(text: bytes) -> bytes:
     return b";".join([*groups, b"identity refused"] if is_refused else groups)
 
 
-__all__ = ["Fields", "normal_codings", "normal_list", "selecting_values", "vary_names"]
+def has_strange_coding(headers: Headers, vary: tuple[bytes, ...]) -> bool:
+    """Whether a response is in a coding that the normal form of Accept-Encoding does not tell from others."""
+    coding = headers.get(b"content-encoding")
+    return coding is not None and b"accept-encoding" in vary and coding.lower() not in (*CODINGS, b"identity")
+
+
+_remembered = lru_cache(256)(normal_codings)
+
+
+__all__ = ["Fields", "has_strange_coding", "normal_codings", "normal_list", "selecting_values", "vary_names"]

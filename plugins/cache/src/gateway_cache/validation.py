@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from gateway import Headers
+from typing import TYPE_CHECKING
+
+from gateway import Headers, Response
 from gateway_cache.entry import Entry
-from gateway_cache.lookup import Lookup
+
+if TYPE_CHECKING:
+    from gateway_cache.lookup import Lookup
 
 CONDITIONS = frozenset(
     (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range", b"range")
@@ -35,4 +39,10 @@ def give_back_conditions(lookup: Lookup, headers: Headers) -> None:
         headers.raw[:] = [field for field in headers.raw if field[0] not in CONDITIONS] + lookup.conditions
 
 
-__all__ = ["give_back_conditions", "is_conditional", "put_conditions"]
+def confirms(response: Response, entry: Entry) -> bool:
+    """Whether a 304 is about what is stored: it names no other ETag (RFC 9111 4.3.4)."""
+    etag = response.headers.get(b"etag")
+    return etag is None or entry.etag is None or etag.removeprefix(b"W/") == entry.etag.removeprefix(b"W/")
+
+
+__all__ = ["confirms", "give_back_conditions", "is_conditional", "put_conditions"]

@@ -1,0 +1,61 @@
+"""A response as it is stored, or that it is not: what comes new from the origin, and what it confirms.
+
+Owns the making of entries. Whether a response allows it is decided by `policy`.
+"""
+
+from __future__ import annotations
+
+from gateway import Exchange, Response
+from gateway_cache.config import Config
+from gateway_cache.entry import Entry, birth, stored_headers
+from gateway_cache.lookup import Lookup
+from gateway_cache.policy import terms_of
+from gateway_cache.selecting import has_strange_coding, selecting_values, vary_names
+from gateway_cache.serving import length_of
+from gateway_cache.validation import confirms
+
+MAX_URL_BYTES = 8192
+"""What belongs to longer ones is not stored: they would fill the memory by themselves."""
+
+
+def kept(exchange: Exchange, lookup: Lookup, response: Response, config: Config, now: float) -> Entry | None:
+    """A response to GET as it is stored, without its body; None if it is not."""
+    headers = response.headers
+    vary = vary_names(headers)
+    if vary is None or lookup.is_void or length_of(response) > config.max_entry:
+        return None
+    if response.status != 200 and lookup.is_conditional:
+        return None  # an answer to its conditions, perhaps
+    if len(lookup.url) > MAX_URL_BYTES or has_strange_coding(headers, vary):
+        return None
+    born, date = birth(headers, lookup.asked, now)
+    may_guess = bool(exchange.attempts)
+    terms = terms_of(response.status, headers, lookup.has_authorization, date, config, may_guess=may_guess)
+    if isinstance(terms, str):
+        return None
+    is_fresh = now < born + terms.lifetime + terms.while_revalidating
+    if not is_fresh and b"etag" not in headers and b"last-modified" not in headers:
+        return None  # it could never be used
+    selecting = selecting_values(vary, lookup.fields)
+    stored = stored_headers(response, now, terms.hidden)
+    return Entry(lookup.place, response.status, stored, terms, vary, selecting, born)
+
+
+def confirmed(
+    exchange: Exchange, lookup: Lookup, entry: Entry, response: Response, config: Config, now: float
+) -> Entry | None:
+    """What is stored after a 304 (RFC 9111 4.3.4); None if that is about something else, or forbids to store it."""
+    if not confirms(response, entry):
+        return None
+    born, date = birth(response.headers, lookup.asked, now)
+    headers = entry.validated(stored_headers(response, now), entry.terms, born).response().headers
+    may_guess = bool(exchange.attempts)
+    terms = terms_of(entry.status, headers, lookup.has_authorization, date, config, may_guess=may_guess)
+    return (
+        None
+        if isinstance(terms, str)
+        else entry.validated(stored_headers(response, now, terms.hidden), terms, born)
+    )
+
+
+__all__ = ["confirmed", "kept"]
