@@ -193,3 +193,13 @@ def test_routes_have_responses_of_their_own(gateway, module_origin):
         assert site.get("/").body == b"one"
         assert site.request(b"GET / HTTP/1.1\r\nHost: a\r\nCookie: side=two\r\n\r\n").body == b"two"
     assert (len(one.requests), len(two.requests)) == (1, 1)
+
+
+def test_what_a_trusted_proxy_says_of_scheme_and_host_is_part_of_the_url(gateway, module_origin):
+    app = module_origin(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 3\r\n\r\none")
+    site = gateway(endpoints=[app], workers=1, plugins=["cache"], trusted_proxies=["127.0.0.0/8"])
+    ask = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\n\r\n"
+    for proto, host in ((b"http", b"one"), (b"https", b"one"), (b"https", b"two")):
+        for _ in range(2):
+            site.request(ask % (proto, host))
+    assert len(app.requests) == 3

@@ -118,7 +118,7 @@ class Cache:
             return None
         raw = request.headers.raw
         names = dict(raw)
-        url = self._keys.of(request.scheme, names.get(b"host", b""), request.raw_path, request.query)
+        url = self._keys.of_exchange(exchange, names)
         place = exchange.route.name, exchange.upstream.name
         now = self._clock()
         entry = self._memory.find(url, place, raw)
@@ -372,7 +372,7 @@ class Cache:
 
     def _see(self, exchange: Exchange, response: Response) -> None:
         """A request that is not for caches: if it may have changed something, what is stored of that is void."""
-        if not exchange.is_tunnel and (message := of_change(exchange.request, response, self._keys)):
+        if not exchange.is_tunnel and (message := of_change(exchange, response, self._keys)):
             self._app.bus.publish(TOPIC, message)
 
     def _say(self, lookup: Lookup, response: Response) -> None:

@@ -5,10 +5,12 @@ Pure functions, compiled once from the settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+
+from gateway import Exchange
 
 _PORTS = {b"http": b":80", b"https": b":443"}
 
@@ -28,6 +30,20 @@ class Keys:
         if query and self._normal is not None:
             query = self._normal(query)
         return b"%b%b?%b" % (origin, path, query) if query else origin + path
+
+    def of_exchange(self, exchange: Exchange, names: Mapping[bytes, bytes]) -> bytes:
+        """The key of what an exchange asks for; `names` are its request's fields.
+
+        Trusted proxies say how the client has asked them, and the origin goes by that, too.
+        """
+        # hot: cache-hit
+        request, app = exchange.request, exchange.app
+        scheme, host = request.scheme, names.get(b"host", b"")
+        if app.has_trusted_proxies and app.is_trusted(request):
+            given = names.get(b"x-forwarded-proto", b"").strip().lower()
+            scheme = given.decode("latin-1") if given in (b"http", b"https") else scheme
+            host = names.get(b"x-forwarded-host", host)
+        return self.of(scheme, host, request.raw_path, request.query)
 
     def of_text(self, url: str) -> bytes:
         """The key of a URL that a person wrote. Raises ValueError."""

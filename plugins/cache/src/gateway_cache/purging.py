@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from gateway import Request, Response
+from gateway import Exchange, Request, Response
 from gateway_cache.entry import Entry, tags_of
 from gateway_cache.keys import Keys
 
@@ -46,12 +46,12 @@ def of_request(request: Request, keys: Keys) -> Message:
     return {"prefixes" if is_prefix else "urls": [key.decode("latin-1") for key in found]}
 
 
-def of_change(request: Request, response: Response, keys: Keys) -> Message | None:
+def of_change(exchange: Exchange, response: Response, keys: Keys) -> Message | None:
     """What an unsafe request that succeeded makes void (RFC 9111 4.4); None for any other."""
+    request = exchange.request
     if request.method in SAFE or not 200 <= response.status < 400:
         return None
-    host = request.headers.get(b"host", b"") or b""
-    url = keys.of(request.scheme, host, request.raw_path, request.query)
+    url = keys.of_exchange(exchange, dict(request.headers.raw))
     references = (response.headers.get(name) for name in (b"location", b"content-location"))
     others = [keys.of_reference(url, reference) for reference in references if reference is not None]
     return of_urls({url, *filter(None, others)})
