@@ -11,7 +11,7 @@ import inspect
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
 from gateway.explaining import LiveExplainer
 from gateway.forward import SERVER, forward
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, added_results
 from gateway.mirror import mirror_of
 from gateway.model import Exchange, Request, Response, WholeBody
 from gateway.pipeline import Pipeline, order_hooks, run, run_now, wrap
@@ -396,14 +396,4 @@ async def _call_hook(plugin: object, hook: str, app: App) -> None:
             await result
 
 
-def added_results(results: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """What came of a command in several places: numbers are added up, of anything else the first counts."""
-    found: dict[str, Any] = {}
-    for result in results:
-        for key, value in result.items():
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            found[key] = found[key] + value if is_number and key in found else found.get(key, value)
-    return found if results else None
-
-
-__all__ = ["App", "ConfigurationError", "added_results"]
+__all__ = ["App", "ConfigurationError"]

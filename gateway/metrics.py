@@ -96,3 +96,13 @@ def _labels(labels: dict[str, str]) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def added_results(results: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """What came of a command in several places: numbers are added up, of anything else the first counts."""
+    found: dict[str, Any] = {}
+    for result in results:
+        for key, value in result.items():
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            found[key] = found[key] + value if is_number and key in found else found.get(key, value)
+    return found if results else None

@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gateway.app import added_results
 from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
-from gateway.metrics import Sample, added_up
+from gateway.metrics import Sample, added_results, added_up
 from gateway.upstream.agreement import Publish, publish_mark, publish_weight
 from gateway.upstream.endpoint import EndpointState
 
