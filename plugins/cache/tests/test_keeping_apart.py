@@ -17,16 +17,6 @@ from gateway.testing import Held, reply
 FRESH = b"Cache-Control: max-age=60"
 
 
-def asked_in_turn(case, *requests: tuple[str, ...]) -> list[Thread]:
-    """Requests that are held at the origin, each begun when the one before has arrived or waits."""
-    threads = []
-    for fields in requests:
-        threads.append(Thread(target=case.get, args=fields))
-        threads[-1].start()
-        case.origin.wait_for_requests(1)
-    return threads
-
-
 @pytest.mark.parametrize("fields", [(), (b"Cache-Control: no-cache",), (b"Cache-Control: max-age=0",)])
 def test_a_response_that_has_to_be_validated_is_not_shared(case, fields):
     """An ETag without a word on freshness is what many frameworks send with pages of their users."""
@@ -45,6 +35,7 @@ def test_a_response_that_has_to_be_validated_is_not_shared(case, fields):
     held.released.set()
     for thread in threads:
         thread.join()
+    assert answers == [b"page of alice"] * 2  # each from a request of its own
     assert len(case.origin.requests) == 3
 
 
