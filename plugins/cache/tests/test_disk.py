@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 
 import pytest
-from gateway_cache.disk import Disk, read_meta, read_record, record_of
 from gateway_cache.entry import Entry
 from gateway_cache.policy import Terms
 from gateway_cache.purging import Purge
+from gateway_cache.stores.disk import Disk
+from gateway_cache.stores.records import read_meta, read_record, record_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +35,7 @@ def disk(tmp_path):
     disk = Disk(tmp_path / "cache", 4 << 20)
     disk.open()
     yield disk
-    disk.close()
+    asyncio.run(disk.close())
 
 
 def written(disk: Disk) -> None:
@@ -65,7 +67,7 @@ def test_another_app_of_the_process_shares_the_database(disk, tmp_path):
     disk.put(URL, entry())
     written(disk)
     assert other.find(URL, lambda _: True).body == b"one"
-    other.close()
+    asyncio.run(other.close())
     assert disk.find(URL, lambda _: True) is not None
 
 
@@ -120,7 +122,7 @@ def test_a_database_that_is_damaged_is_made_anew(tmp_path):
     disk.put(URL, entry())
     written(disk)
     assert disk.find(URL, lambda _: True).body == b"one"
-    disk.close()
+    asyncio.run(disk.close())
 
 
 @given(st.binary(max_size=300))

@@ -6,10 +6,10 @@ import asyncio
 from threading import Thread
 
 import pytest
-from gateway_cache.disk import Disk
 from gateway_cache.entry import Entry
 from gateway_cache.fetching import Fetch
 from gateway_cache.policy import Terms
+from gateway_cache.stores.disk import Disk
 
 from gateway import ResponseCut
 from gateway.testing import Held, reply
@@ -168,4 +168,4 @@ def test_one_response_that_comes_again_and_again_fills_no_database(tmp_path):
     assert disk.find(b"http://a/", lambda _: True).born == 6000
     with disk._database.environment.begin(disk._database.order) as transaction:
         assert transaction.stat(disk._database.order)["entries"] == 1
-    disk.close()
+    asyncio.run(disk.close())

@@ -60,8 +60,6 @@ class Lookup:
         self.is_stored = False
         self.is_void = False
         """Whether what comes is outdated already: its URL was purged meanwhile."""
-        self.is_void = False
-        """Whether what comes is outdated already: its URL was purged meanwhile."""
         self.is_done = False
         """Whether the response has been looked at."""
         self.is_served = False

@@ -3,36 +3,30 @@
 Owns its records, its room, and what becomes of one that is damaged: it is a miss. Reading is done in place, for the
 database is mapped into memory and readers wait for nobody; writing, which waits for other writers, in a thread.
 
-A record's key is a digest of the URL and one of what selects the response among those to it; its value is a line of
-JSON with all but the body, then the body. Records are listed in the order in which they came, and go in that order
-when there is no room.
+A record's key is a digest of the URL and one of what selects the response among those to it. Records are listed in
+the order in which they came, and go in that order when there is no room.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from zlib import crc32
 
 import lmdb
-import orjson
 
 from gateway import ConfigurationError
 from gateway_cache.entry import Entry
-from gateway_cache.policy import Terms
 from gateway_cache.purging import Purge
+from gateway_cache.stores.records import STAMP, digest, key_of, read_meta, read_record, record_of
 
 log = logging.getLogger("gateway.cache")
 
-FORMAT = 1
-DIGEST_BYTES = 16
 FREED_SHARE = 0.1
 """How much of the room is freed when there is none left."""
 MAX_READERS = 1024
@@ -44,9 +38,6 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 PURGE_SECONDS = 60.0
 """So long a purge is remembered: by then its records are gone."""
 
-_HEAD = struct.Struct(">QBII")
-"""When it came, format, bytes of JSON, checksum of what follows."""
-_STAMP = struct.Struct(">Q")
 SPARE = 2
 """How many times its room a database may map: to delete, too, it needs pages that are free."""
 
@@ -116,20 +107,20 @@ class Disk:
         self._max_bytes = min(self._max_bytes, database.environment.info()["map_size"] // SPARE)
         return database
 
-    def close(self) -> None:
-        """Let go of it; the last one writes what is to be written, and closes it. Waits for that."""
+    async def close(self) -> None:
+        """See `SharedStore.close`. The last one who lets go of the database closes it."""
         database, self._database = self._database, None
         if database is None:
             return
         database.users -= 1
         if not database.users:
             del _DATABASES[self._folder.resolve()]
-            database.close()
+            await asyncio.to_thread(database.close)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
     def find(self, url: bytes, is_wanted: Callable[[Entry], bool]) -> Entry | None:
-        """The newest response to a URL that is wanted."""
+        """See `SharedStore.find`."""
         database = self._database
         if database is None:
             return None
@@ -155,7 +146,7 @@ class Disk:
     # -- writing -----------------------------------------------------------------------------------------------
 
     def put(self, url: bytes, entry: Entry) -> None:
-        """Store a response, as soon as the disk can; if that is too slow, not at all."""
+        """See `SharedStore.put`. If the disk is too slow, it is not stored."""
         database = self._database
         if database is not None and database.handed - database.taken < MAX_WAITING_BYTES:
             database.handed += entry.size
@@ -182,14 +173,14 @@ class Disk:
         with database.environment.begin(write=True) as transaction:
             former = transaction.get(key, db=database.records)
             if former is not None:
-                transaction.delete(bytes(former[: _STAMP.size]), db=database.order)
+                transaction.delete(bytes(former[: STAMP.size]), db=database.order)
             transaction.put(key, value, db=database.records)
-            transaction.put(_STAMP.pack(stamp), key, db=database.order)
+            transaction.put(STAMP.pack(stamp), key, db=database.order)
             if _used(database, transaction) > self._max_bytes:
                 _free(database, transaction, int(self._max_bytes * (1 - FREED_SHARE)))
 
     def drop(self, purge: Purge) -> None:
-        """Serve nothing more of what is purged, and delete it."""
+        """See `SharedStore.drop`."""
         now = time.time()
         if purge.is_exact:
             for url in purge.urls:
@@ -232,7 +223,7 @@ def _delete_from(database: Database, transaction: lmdb.Transaction, start: bytes
             if read is not None and not purge.takes(*read):
                 is_there = cursor.next()
                 continue
-            transaction.delete(bytes(cursor.value()[: _STAMP.size]), db=database.order)
+            transaction.delete(bytes(cursor.value()[: STAMP.size]), db=database.order)
             is_there = cursor.delete()
 
 
@@ -249,69 +240,9 @@ def _free(database: Database, transaction: lmdb.Transaction, left: int) -> None:
         while _used(database, transaction) > left and cursor.first():
             stamp, key = cursor.item()
             value = transaction.get(key, db=database.records)
-            if value is not None and bytes(value[: _STAMP.size]) == stamp:  # else it has come again since
+            if value is not None and bytes(value[: STAMP.size]) == stamp:  # else it has come again since
                 transaction.delete(key, db=database.records)
             cursor.delete()
-
-
-def digest(text: bytes) -> bytes:
-    """What stands for a URL in keys."""
-    return blake2b(text, digest_size=DIGEST_BYTES).digest()
-
-
-def key_of(url: bytes, entry: Entry) -> bytes:
-    """The key of a response: all to one URL lie side by side."""
-    return digest(url) + digest(repr((entry.place, entry.vary, entry.selecting)).encode())
-
-
-def record_of(url: bytes, entry: Entry, stamp: int) -> bytes:
-    """A response as it is stored."""
-    meta = orjson.dumps(
-        {
-            "url": url.decode("latin-1"),
-            "place": entry.place,
-            "status": entry.status,
-            "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in entry.headers],
-            "terms": [*entry.terms[:-1]],
-            "vary": [name.decode("latin-1") for name in entry.vary],
-            "selecting": [None if value is None else value.decode("latin-1") for value in entry.selecting],
-            "born": entry.born,
-            "size": len(entry.body),
-        }
-    )
-    return _HEAD.pack(stamp, FORMAT, len(meta), crc32(entry.body, crc32(meta))) + meta + entry.body
-
-
-def read_record(value: bytes | memoryview, url: bytes) -> Entry | None:
-    """The response in a record; None if it is damaged, or of another URL."""
-    read = read_meta(value)
-    if read is None or read[0] != url:
-        return None
-    _, entry = read
-    _, _, length, checksum = _HEAD.unpack_from(value)
-    rest = memoryview(value)[_HEAD.size :]
-    return entry.with_body(bytes(rest[length:])) if crc32(rest) == checksum else None
-
-
-def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
-    """URL and response, without the body, of a record; None if it is damaged."""
-    try:
-        _, version, length, _ = _HEAD.unpack_from(value)
-        if version != FORMAT:
-            return None
-        meta = orjson.loads(memoryview(value)[_HEAD.size : _HEAD.size + length])
-        if len(value) != _HEAD.size + length + meta["size"]:
-            return None
-        headers = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in meta["headers"]]
-        selecting = tuple(None if text is None else text.encode("latin-1") for text in meta["selecting"])
-        vary = tuple(name.encode("latin-1") for name in meta["vary"])
-        lifetime, is_validated, is_strict, while_revalidating, if_error = meta["terms"]
-        terms = Terms(lifetime, is_validated, is_strict, while_revalidating, if_error, frozenset())
-        place = (meta["place"][0], meta["place"][1])
-        entry = Entry(place, meta["status"], headers, terms, vary, selecting, meta["born"])
-        return meta["url"].encode("latin-1"), entry
-    except (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return None
 
 
 def _values(transaction: lmdb.Transaction, start: bytes) -> Iterator[bytes | memoryview]:
@@ -322,4 +253,4 @@ def _values(transaction: lmdb.Transaction, start: bytes) -> Iterator[bytes | mem
             is_there = cursor.next()
 
 
-__all__ = ["Disk", "digest", "read_meta", "read_record", "record_of"]
+__all__ = ["Disk"]

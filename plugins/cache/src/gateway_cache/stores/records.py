@@ -1,0 +1,87 @@
+"""A stored response as bytes: what the stores outside a worker's memory keep.
+
+A head, a line of JSON with all but the body, then the body. What is damaged, cut short or of another format is no
+record, and so a miss.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import blake2b
+from zlib import crc32
+
+import orjson
+
+from gateway_cache.entry import Entry
+from gateway_cache.policy import Terms
+
+FORMAT = 1
+DIGEST_BYTES = 16
+
+_HEAD = struct.Struct(">QBII")
+"""When it came, format, bytes of JSON, checksum of what follows."""
+STAMP = struct.Struct(">Q")
+"""When it came, alone: nanoseconds since the epoch."""
+
+
+def digest(text: bytes) -> bytes:
+    """What stands for a URL in keys."""
+    return blake2b(text, digest_size=DIGEST_BYTES).digest()
+
+
+def key_of(url: bytes, entry: Entry) -> bytes:
+    """The key of a response: all to one URL lie side by side."""
+    return digest(url) + digest(repr((entry.place, entry.vary, entry.selecting)).encode())
+
+
+def record_of(url: bytes, entry: Entry, stamp: int) -> bytes:
+    """A response as it is stored."""
+    meta = orjson.dumps(
+        {
+            "url": url.decode("latin-1"),
+            "place": entry.place,
+            "status": entry.status,
+            "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in entry.headers],
+            "terms": [*entry.terms[:-1]],
+            "vary": [name.decode("latin-1") for name in entry.vary],
+            "selecting": [None if value is None else value.decode("latin-1") for value in entry.selecting],
+            "born": entry.born,
+            "size": len(entry.body),
+        }
+    )
+    return _HEAD.pack(stamp, FORMAT, len(meta), crc32(entry.body, crc32(meta))) + meta + entry.body
+
+
+def read_record(value: bytes | memoryview, url: bytes) -> Entry | None:
+    """The response in a record; None if it is damaged, or of another URL."""
+    read = read_meta(value)
+    if read is None or read[0] != url:
+        return None
+    _, entry = read
+    _, _, length, checksum = _HEAD.unpack_from(value)
+    rest = memoryview(value)[_HEAD.size :]
+    return entry.with_body(bytes(rest[length:])) if crc32(rest) == checksum else None
+
+
+def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
+    """URL and response, without the body, of a record; None if it is damaged."""
+    try:
+        _, version, length, _ = _HEAD.unpack_from(value)
+        if version != FORMAT:
+            return None
+        meta = orjson.loads(memoryview(value)[_HEAD.size : _HEAD.size + length])
+        if len(value) != _HEAD.size + length + meta["size"]:
+            return None
+        headers = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in meta["headers"]]
+        selecting = tuple(None if text is None else text.encode("latin-1") for text in meta["selecting"])
+        vary = tuple(name.encode("latin-1") for name in meta["vary"])
+        lifetime, is_validated, is_strict, while_revalidating, if_error = meta["terms"]
+        terms = Terms(lifetime, is_validated, is_strict, while_revalidating, if_error, frozenset())
+        place = (meta["place"][0], meta["place"][1])
+        entry = Entry(place, meta["status"], headers, terms, vary, selecting, meta["born"])
+        return meta["url"].encode("latin-1"), entry
+    except (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None
+
+
+__all__ = ["STAMP", "digest", "key_of", "read_meta", "read_record", "record_of"]
