@@ -22,13 +22,17 @@ from gateway.metrics import Metrics
 from gateway.model import Attempt, Exchange, OpenBody, Request, Response, StateKey, WholeBody, new_id
 from gateway.registry import Registry
 from gateway.semantics import (
+    ByteRange,
     Condition,
+    Unsatisfiable,
     accepted_codings,
     choose_coding,
     condition,
     format_date,
     if_range_holds,
+    is_same_weakly,
     parse_date,
+    parse_ranges,
     ranged,
 )
 
@@ -44,6 +48,7 @@ __all__ = [
     "Attempt",
     "BadResponse",
     "Balancer",
+    "ByteRange",
     "ClientError",
     "Condition",
     "ConfigurationError",
@@ -70,6 +75,7 @@ __all__ = [
     "Secret",
     "Size",
     "StateKey",
+    "Unsatisfiable",
     "Upstream",
     "UpstreamClosed",
     "UpstreamError",
@@ -82,7 +88,9 @@ __all__ = [
     "format_date",
     "hookimpl",
     "if_range_holds",
+    "is_same_weakly",
     "new_id",
     "parse_date",
+    "parse_ranges",
     "ranged",
 ]

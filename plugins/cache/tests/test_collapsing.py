@@ -51,6 +51,26 @@ def test_one_request_is_made_for_all_who_want_a_cold_response(metrics):
     assert collapsed.count("hit; ttl=; collapsed") == 19
 
 
+def test_when_a_leader_fails_one_of_the_others_asks_for_all(metrics):
+    case, held = metrics, Held(reply(b"one", FRESH))
+
+    def first_fails(connection, request):
+        if len(case.origin.requests) == 1:
+            connection.wait_for(lambda: case.in_flight() == 10)
+            connection.send(reply(b"", status=b"503 Not now"))
+        else:
+            held(connection, request)
+
+    case.origin.answer(first_fails)
+    pool, asked = all_at_once(case, 10)
+    case.origin.wait_for_requests(2)
+    waiting_at(case, 9)
+    held.released.set()
+    statuses = sorted(future.result().status for future in asked)
+    pool.shutdown()
+    assert (statuses, case.asked) == ([200] * 9 + [503], 2)
+
+
 def test_what_turns_out_not_to_be_for_others_is_asked_for_by_each_at_the_same_time(metrics):
     case, at_once = metrics, threading.Barrier(5)
 

@@ -11,6 +11,7 @@ from gateway_cache.entry import Entry
 from gateway_cache.policy import Terms
 from gateway_cache.purging import Purge
 from gateway_cache.stores.disk import Disk
+from gateway_cache.stores.memory import Memory
 from gateway_cache.stores.records import read_meta, read_record, record_of
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +42,13 @@ def disk(tmp_path):
 def written(disk: Disk) -> None:
     """Wait until the thread has written what it was given."""
     disk._database.writer.submit(int).result()
+
+
+def test_memory_forgets_what_a_response_that_does_not_fit_replaces():
+    memory = Memory(5000)
+    assert memory.put(URL, entry(b"old"))
+    assert not memory.put(URL, entry(bytes(5000)))
+    assert memory.find(URL, ("route", "app"), []) is None
 
 
 def test_what_was_put_is_found(disk):

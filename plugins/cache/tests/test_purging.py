@@ -49,6 +49,12 @@ def test_the_command_forgets_what_it_names(purging, words):
     assert is_gone(purging, "/blog/1")
 
 
+def test_a_url_is_taken_as_a_person_writes_it(purging):
+    store(purging, "/caf%C3%A9?q=a%20b")
+    assert purging.command("purge", "http://A.example:80/café?q=a b").returncode == 0
+    assert is_gone(purging, "/caf%C3%A9?q=a%20b")
+
+
 @pytest.mark.parametrize("words", [["http://b.example/blog/1"], ["http://a.example/blog"], ["--tag", "x"]])
 def test_the_command_leaves_what_it_does_not_name(purging, words):
     store(purging, "/blog/1")

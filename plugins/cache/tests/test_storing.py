@@ -137,13 +137,6 @@ def test_a_field_that_is_not_for_others_is_not_stored(case):
     assert again.header("x-all") == b"2"
 
 
-def test_a_part_is_passed_on_and_not_stored(case):
-    case.answers(b"Content-Range: bytes 0-2/9", b"Cache-Control: max-age=60", status=b"206 Partial Content")
-    for _ in range(2):
-        answer = case.get("Range: bytes=0-2")
-        assert (answer.status, case.told(answer)) == (206, "fwd=uri-miss; fwd-status=206")
-
-
 def test_a_body_over_the_limit_arrives_whole_and_is_not_stored(case):
     body = bytes(range(256)) * 2048
     case.answers(b"Cache-Control: max-age=60", body=body)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from gateway_cache import Cache
+
+from gateway.testing import reply
 
 
 @pytest.fixture
@@ -203,3 +206,26 @@ def test_what_a_trusted_proxy_says_of_scheme_and_host_is_part_of_the_url(gateway
         for _ in range(2):
             site.request(ask % (proto, host))
     assert len(app.requests) == 3
+
+
+def test_kinds_of_devices_have_responses_of_their_own_and_are_purged_together(gateway, module_origin):
+    app = module_origin(reply(b"one", b"Cache-Control: max-age=60", b"Vary: User-Agent"))
+    settings = {"use": "cache", "device_classes": {"tablet": "iPad", "mobile": "Mobi"}}
+    site = gateway(endpoints=[app], workers=1, plugins=[settings])
+
+    def get_all() -> int:
+        before = len(app.requests)
+        for agent in (b"X (iPad) Mobile", b"Y Mobile", b"Z Mobi", b"Desktop 1", b"Desktop 2", b""):
+            site.request(b"GET /x HTTP/1.1\r\nHost: a.example\r\nUser-Agent: %b\r\n\r\n" % agent)
+        return len(app.requests) - before
+
+    assert (get_all(), get_all()) == (3, 0)
+    assert site.command("purge", "http://a.example/x").returncode == 0
+    assert get_all() == 3
+    site.request(b"POST /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n")
+    assert get_all() == 3
+
+
+def test_an_expression_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="expected a regular expression"):
+        Cache.Config(device_classes={"mobile": "("})

@@ -202,3 +202,36 @@ def test_what_is_voided_while_it_is_fetched_is_not_stored(case):
     first.join()
     case.answers(b"Cache-Control: max-age=60", body=b"new")
     assert case.get().body == b"new"
+
+
+# -- HEAD ----------------------------------------------------------------------------------------------------
+
+
+def answers_to_head(case, *fields: bytes) -> None:
+    case.origin.answer(b"".join((b"HTTP/1.1 200 OK\r\n", *(field + b"\r\n" for field in fields), b"\r\n")))
+
+
+def test_an_answer_to_head_that_is_about_the_same_bytes_freshens_what_is_stored(case):
+    stale(case)
+    answers_to_head(case, b'ETag: "a"', b"Content-Length: 3", b"Cache-Control: max-age=60", b"X-New: 2")
+    assert case.told(case.get(method="HEAD")) == "fwd=stale; fwd-status=200"
+    answer = case.get()
+    assert (case.told(answer), answer.body, answer.header("x-new")) == ("hit; ttl=", b"one", b"2")
+    assert case.asked == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (b'ETag: "b"', b"Content-Length: 3"),
+        (b'ETag: "a"', b"Content-Length: 4"),
+        (b'ETag: "a"', b"Content-Length: 3", b"Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT"),
+    ],
+)
+def test_an_answer_to_head_that_is_about_other_bytes_makes_what_is_stored_stale(case, fields):
+    case.answers(b"Cache-Control: max-age=600", b'ETag: "a"')
+    case.get()
+    answers_to_head(case, *fields, b"Cache-Control: max-age=60")
+    assert case.told(case.get("Cache-Control: no-cache", method="HEAD")).startswith("fwd=request")
+    case.origin.answer(confirming(b'ETag: "a"'))
+    assert case.told(case.get()).startswith("fwd=stale; fwd-status=304")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -14,6 +15,15 @@ def _field_name(name: str) -> str:
     return name.lower()
 
 
+def _expression(text: str) -> str:
+    try:
+        re.compile(text.encode())
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error}") from None
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_expression)]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 
 
@@ -51,6 +61,10 @@ class Config(PluginConfig):
     """Parameters of the query that do not tell one response from another, such as `utm_*`; `*` for all of them."""
     sort_query: bool = False
     """Whether the order of the query's parameters does not matter."""
+    device_classes: dict[str, Pattern] = {}
+    """Kinds of devices for which the origin answers differently: a name, and a regular expression to be found in
+    User-Agent, as in `{ mobile = "Mobi|Android" }`. The first that is found counts. Each kind has stored responses
+    of its own, and so have all other clients together; `Vary: User-Agent` then makes no further difference."""
     bypass_cookies: tuple[str, ...] = ()
     """Requests with one of these cookies neither get a stored response nor leave one; `session*` for all that begin
     so."""

@@ -9,16 +9,17 @@ from collections.abc import Iterable
 
 from gateway import Headers, Response, format_date, parse_date
 from gateway_cache.freshness import initial_age
+from gateway_cache.partial import Parts
 from gateway_cache.policy import Terms
 
 RawHeaders = list[tuple[bytes, bytes]]
 Place = tuple[str, str]
 """Route and upstream that a response came by: others have responses of their own."""
 
-NOT_KEPT = frozenset((b"age", b"connection", b"content-length", b"transfer-encoding"))
+NOT_KEPT = frozenset((b"age", b"connection", b"content-length", b"content-range", b"transfer-encoding"))
 """Fields that are made anew with each use."""
 
-NOT_UPDATED = frozenset((b"content-length", b"content-encoding", b"content-type", b"content-range", b"etag"))
+NOT_UPDATED = frozenset((b"content-encoding", b"content-type", b"etag"))
 """Fields that a validation leaves as they are (RFC 9111 3.2): they describe the bytes that are stored."""
 
 OVERHEAD_BYTES = 1024
@@ -29,8 +30,8 @@ class Entry:
     """One stored response, for one place and one set of selecting values."""
 
     __slots__ = (
-        "body", "born", "date", "etag", "fresh_until", "headers", "last_modified", "place", "selecting", "size",
-        "status", "tags", "terms", "vary",
+        "body", "born", "date", "etag", "fresh_until", "headers", "last_modified", "parts", "place", "selecting",
+        "size", "status", "tags", "terms", "vary",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +43,7 @@ class Entry:
         vary: tuple[bytes, ...],
         selecting: tuple[bytes | None, ...],
         born: float,
+        parts: Parts | None = None,
     ) -> None:
         self.place = place
         self.status = status
@@ -50,9 +52,12 @@ class Entry:
         self.vary = vary
         self.selecting = selecting
         self.body = b""
+        """The whole representation; empty if only parts of it are there."""
+        self.parts = parts
         self.born = born
         """The moment from which its age counts, in seconds since the epoch."""
-        self.fresh_until = 0.0 if terms.is_validated else born + terms.lifetime
+        self.fresh_until = 0.0 if terms.is_validated or parts is not None else born + terms.lifetime
+        """Until when it serves whoever asks, without another look."""
         fields = dict(reversed(headers))
         self.etag = fields.get(b"etag")
         self.date = parse_date(fields.get(b"date", b""))
@@ -62,18 +67,41 @@ class Entry:
         self.size += sum(len(value or b"") for value in selecting)
 
     def with_body(self, body: bytes) -> Entry:
-        """The same, whole."""
-        self.body = body
+        """The same, with what it was without until now: all of its bytes, or those of its part."""
+        if self.parts is None:
+            self.body = body
+        else:
+            self.parts = self.parts.holding(body)
         self.size += len(body)
         return self
+
+    def with_parts(self, parts: Parts) -> Entry:
+        """The same with these parts; a whole response if they are all that there is."""
+        whole = parts.whole
+        status, others = (self.status, parts) if whole is None else (200, None)
+        entry = Entry(self.place, status, self.headers, self.terms, self.vary, self.selecting, self.born, others)
+        if whole is not None:
+            return entry.with_body(whole)
+        entry.size += parts.size
+        return entry
 
     def validated(self, fresh: RawHeaders, terms: Terms, born: float) -> Entry:
         """What it is after a 304 with these fields (RFC 9111 4.3.4)."""
         replaced = {name for name, _ in fresh} - NOT_UPDATED - NOT_KEPT
         kept = [field for field in self.headers if field[0] not in replaced]
         kept += [field for field in fresh if field[0] in replaced]
-        entry = Entry(self.place, self.status, kept, terms, self.vary, self.selecting, born)
-        return entry.with_body(self.body)
+        return self._with(kept, terms, born)
+
+    def outdated(self, now: float) -> Entry:
+        """The same, stale from now on."""
+        lifetime = max(0.0, min(self.terms.lifetime, now - self.born))
+        return self._with(self.headers, self.terms._replace(lifetime=lifetime, while_revalidating=0.0), self.born)
+
+    def _with(self, headers: RawHeaders, terms: Terms, born: float) -> Entry:
+        entry = Entry(self.place, self.status, headers, terms, self.vary, self.selecting, born, self.parts)
+        entry.body = self.body
+        entry.size += len(self.body) if self.parts is None else self.parts.size
+        return entry
 
     @property
     def lifetime_ends(self) -> float:
@@ -85,7 +113,7 @@ class Entry:
         return Response.adopt(self.status, self.headers.copy(), self.body)
 
     def __repr__(self) -> str:
-        return f"<Entry {self.status}, {len(self.body)} bytes, vary {self.vary}>"
+        return f"<Entry {self.status}, {self.size} bytes, vary {self.vary}>"
 
 
 def stored_headers(response: Response, now: float, hidden: frozenset[bytes] = frozenset()) -> RawHeaders:

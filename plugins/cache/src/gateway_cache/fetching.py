@@ -81,6 +81,7 @@ class Fetch:
         self._readers: set[Reader] = set()
         self._news = asyncio.Event()
         self._moved = asyncio.Event()
+        self._has_begun = False
         self._task = asyncio.get_running_loop().create_task(self._read())
 
     def reader(self) -> Reader:
@@ -90,6 +91,7 @@ class Fetch:
         return reader
 
     async def _read(self) -> None:
+        self._has_begun = True
         try:
             async for piece in self._body:
                 if not piece:
@@ -107,17 +109,17 @@ class Fetch:
                 self.is_complete = True
         except Exception as error:
             self._error = error
-        except BaseException:
-            self._error = ResponseCut("the fetch was given up")
-            raise
         finally:
-            self.is_open = False
-            if not self._is_ended and self._error is None:
-                self._error = ResponseCut("nobody reads on")
-            if self._held is not None:
-                self._held.close(None if self._is_ended else ResponseCut("nobody reads on"))
-            self._ended(self)
-            self._tell()
+            self._end()
+
+    def _end(self) -> None:
+        self.is_open = False
+        if not self._is_ended and self._error is None:
+            self._error = ResponseCut("nobody reads on")
+        if self._held is not None:
+            self._held.close(None if self._is_ended else ResponseCut("nobody reads on"))
+        self._ended(self)
+        self._tell()
 
     def _tell(self) -> None:
         self._news.set()
@@ -160,6 +162,8 @@ class Fetch:
     def cancel(self) -> None:
         """Give it up: the gateway ends."""
         self._task.cancel()
+        if not self._has_begun:
+            self._end()  # it never will
 
 
 class Reader:

@@ -9,6 +9,7 @@ from gateway import Exchange, Response
 from gateway_cache.config import Config
 from gateway_cache.entry import Entry, birth, stored_headers
 from gateway_cache.lookup import Lookup
+from gateway_cache.partial import announced, strong_validator
 from gateway_cache.policy import terms_of
 from gateway_cache.selecting import has_strange_coding, selecting_values, vary_names
 from gateway_cache.serving import length_of
@@ -21,10 +22,13 @@ MAX_URL_BYTES = 8192
 def kept(exchange: Exchange, lookup: Lookup, response: Response, config: Config, now: float) -> Entry | None:
     """A response to GET as it is stored, without its body; None if it is not."""
     headers = response.headers
-    vary = vary_names(headers)
-    if vary is None or lookup.is_void or length_of(response) > config.max_entry:
+    vary, length = vary_names(headers), length_of(response)
+    if vary is not None and config.device_classes:
+        vary = tuple(name for name in vary if name != b"user-agent")  # the key has it
+    if vary is None or lookup.is_void or length > config.max_entry:
         return None
-    if response.status != 200 and lookup.is_conditional:
+    parts = announced(response, length) if response.status == 206 and lookup.is_conditional else None
+    if parts is None and (response.status == 206 or (response.status != 200 and lookup.is_conditional)):
         return None  # an answer to its conditions, perhaps
     if len(lookup.url) > MAX_URL_BYTES or has_strange_coding(headers, vary):
         return None
@@ -38,24 +42,27 @@ def kept(exchange: Exchange, lookup: Lookup, response: Response, config: Config,
         return None  # it could never be used
     selecting = selecting_values(vary, lookup.fields)
     stored = stored_headers(response, now, terms.hidden)
-    return Entry(lookup.place, response.status, stored, terms, vary, selecting, born)
+    entry = Entry(lookup.place, response.status, stored, terms, vary, selecting, born, parts)
+    # A part that cannot be told from one of other bytes is of use to nobody.
+    return None if parts is not None and strong_validator(entry) is None else entry
 
 
 def confirmed(
     exchange: Exchange, lookup: Lookup, entry: Entry, response: Response, config: Config, now: float
 ) -> Entry | None:
-    """What is stored after a 304 (RFC 9111 4.3.4); None if that is about something else, or forbids to store it."""
+    """What is stored after a 304 (RFC 9111 4.3.4) or an answer to HEAD that is about the same (4.3.5).
+
+    None if it is about something else, or forbids to store it.
+    """
     if not confirms(response, entry):
         return None
     born, date = birth(response.headers, lookup.asked, now)
     headers = entry.validated(stored_headers(response, now), entry.terms, born).response().headers
     may_guess = bool(exchange.attempts)
     terms = terms_of(entry.status, headers, lookup.has_authorization, date, config, may_guess=may_guess)
-    return (
-        None
-        if isinstance(terms, str)
-        else entry.validated(stored_headers(response, now, terms.hidden), terms, born)
-    )
+    if isinstance(terms, str):
+        return None
+    return entry.validated(stored_headers(response, now, terms.hidden), terms, born)
 
 
 __all__ = ["confirmed", "kept"]

@@ -13,26 +13,27 @@ import time
 from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any
 
-from gateway import App, Exchange, GatewayError, OpenBody, Request, Response, StateKey, WholeBody, hookimpl
+from gateway import App, Exchange, GatewayError, Request, Response, StateKey, hookimpl
 from gateway_cache import config
-from gateway_cache.directives import Directives, parse_directives
+from gateway_cache.directives import Directives
 from gateway_cache.entry import Entry
-from gateway_cache.fetching import Fetch, Reader
+from gateway_cache.fetching import Fetch
 from gateway_cache.flights import Flights, is_for
-from gateway_cache.keeping import confirmed, kept
+from gateway_cache.intake import Intake
 from gateway_cache.keys import Keys
-from gateway_cache.lookup import Lookup, Use, is_bypassed, may_serve_on_error, use_of, wishes_of
-from gateway_cache.purging import TOPIC, Message, Purge, of_change, of_command, of_request, of_urls
-from gateway_cache.serving import as_asked, copied, replace, serve
+from gateway_cache.lookup import Lookup, Use, is_bypassed, use_of, wishes_of
+from gateway_cache.partial import wanted_part
+from gateway_cache.purging import TOPIC, Message, Purge, of_change, of_command, of_request
+from gateway_cache.serving import Hits, as_asked, serve
 from gateway_cache.stores import Stores
-from gateway_cache.validation import give_back_conditions, is_conditional, put_conditions
+from gateway_cache.validation import is_conditional, put_conditions
 
 log = logging.getLogger("gateway.cache")
 
 SPECIAL = frozenset((b"cache-control", b"pragma", b"range", b"if-range", b"if-none-match", b"if-modified-since"))
 """Fields of a request for whose sake a fresh response has to be looked at twice."""
-FAILURES = frozenset((500, 502, 503, 504))
-"""After which a stale response may serve (RFC 5861 4)."""
+TURNS = 3
+"""So often one of those who wait asks for the others, when whoever did before brought nothing; then all of them."""
 
 
 class Cache:
@@ -48,17 +49,18 @@ class Cache:
         self._config = settings
         self._clock = clock
         self._name = settings.name.encode()
-        self._hit = self._name + b"; hit; ttl=%d"
         self._special = SPECIAL | {b"cookie"} if settings.bypass_cookies else SPECIAL
         self._stores = Stores(settings)
         self._memory = self._stores.memory
-        self._keys = Keys(settings.ignore_query, is_sorted=settings.sort_query)
+        self._keys = Keys(settings.ignore_query, settings.device_classes, is_sorted=settings.sort_query)
         self._flights = Flights()
+        self._hits = Hits(settings.name, clock)
+        self._intake = Intake(settings, self._stores, self._flights, self._hits, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._state: StateKey[Lookup] = StateKey("cache")
         self._app: App
         self._unsubscribe: Callable[[], None] = lambda: None
-        self._hits = self._misses = 0
+        self._misses = 0
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -68,7 +70,7 @@ class Cache:
         self._app = app
         self._stores.open()
         self._unsubscribe = app.bus.subscribe(TOPIC, self._on_purge)
-        app.metrics.counter("cache_hits", "Responses served from the cache", lambda: self._hits)
+        app.metrics.counter("cache_hits", "Responses served from the cache", lambda: self._hits.count)
         app.metrics.counter("cache_misses", "Requests for which the origin was asked", lambda: self._misses)
         app.metrics.counter("cache_stored", "Responses stored", lambda: self._stores.count)
         app.metrics.gauge("cache_bytes", "What stored responses take", lambda: self._memory.bytes_held)
@@ -92,7 +94,7 @@ class Cache:
         self._purge(message)
 
     def _purge(self, message: Message) -> int:
-        purge = Purge(message)
+        purge = Purge(message, self._keys.devices)
         self._flights.void(purge)
         return self._stores.drop(purge)
 
@@ -118,13 +120,14 @@ class Cache:
             return None
         raw = request.headers.raw
         names = dict(raw)
-        url = self._keys.of_exchange(exchange, names)
+        url = self._keys.for_device(exchange, names)
         place = exchange.route.name, exchange.upstream.name
         now = self._clock()
         entry = self._memory.find(url, place, raw)
         if entry is not None and now < entry.fresh_until and self._special.isdisjoint(names):
-            self._hits += 1
-            response = serve(entry, now, self._hit % int(entry.fresh_until - now))
+            hits = self._hits
+            hits.count += 1
+            response = serve(entry, now, hits.status % int(entry.fresh_until - now))
             return response if method == "GET" else as_asked(response, entry, request)
         return self._look(exchange, Lookup(exchange, url, place, now), entry)
 
@@ -137,7 +140,10 @@ class Cache:
             lookup.forward, lookup.is_done = b"bypass", True
             exchange[self._state] = lookup
             return None
-        if entry is None or lookup.asked >= entry.fresh_until:
+        if entry is not None and entry.parts is not None and wanted_part(entry, request) is None:
+            lookup.forward = b"partial"
+            entry = self._memory.find_whole(lookup.url, lookup.place, lookup.fields)
+        if entry is None or lookup.asked >= entry.lifetime_ends:
             found = self._stores.newer(lookup, entry)
             if found is not None and not isinstance(found, Entry):
                 return self._look_again(exchange, lookup, wishes, found)
@@ -164,9 +170,9 @@ class Cache:
             if use not in (Use.VALIDATE, Use.VALIDATE_FOR_CLIENT):
                 if use is Use.STALE_WHILE_REVALIDATING:
                     self._revalidate(exchange, lookup, entry)
-                return self._served(request, entry)
+                return self._hits.response(request, entry)
             lookup.forward = b"request" if use is Use.VALIDATE_FOR_CLIENT else b"stale"
-        elif self._memory.knows(lookup.url):
+        elif lookup.forward != b"partial" and self._memory.knows(lookup.url):
             lookup.forward = b"vary-miss"
         if b"only-if-cached" in wishes:
             told = b"%b; fwd=%b; detail=only-if-cached" % (self._name, lookup.forward)
@@ -179,56 +185,48 @@ class Cache:
         return self._set_out(exchange, lookup, entry, wishes)
 
     def _set_out(
-        self, exchange: Exchange, lookup: Lookup, entry: Entry | None, wishes: Directives
+        self, exchange: Exchange, lookup: Lookup, entry: Entry | None, wishes: Directives, turns: int = TURNS
     ) -> Response | Awaitable[Response | None] | None:
         """Ask the origin, or wait for somebody who is asking it already."""
         # Whoever wants something newer than others do asks for himself.
         is_choosy = any(name in wishes for name in (b"no-cache", b"max-age", b"min-fresh"))
-        if self._config.collapse and not lookup.has_authorization:
+        if self._config.collapse and turns and not lookup.has_authorization:
             fetch = None if is_choosy or entry is not None else self._flights.arriving(lookup)
             if fetch is not None:
-                return self._joined(exchange, lookup, fetch)
+                lookup.is_done = lookup.is_served = True
+                return self._hits.arriving(exchange, fetch)
             flight = None if is_choosy else self._flights.find(lookup)
             if flight is not None:
-                return self._wait(exchange, lookup, flight.landing(), entry)
+                return self._wait(exchange, lookup, flight.landing(), entry, wishes, turns)
             self._flights.begin(lookup)
         if entry is not None:
             put_conditions(lookup, exchange.request.headers, entry)
         return None
 
     async def _wait(
-        self, exchange: Exchange, lookup: Lookup, landing: Awaitable[Fetch | Entry | None], known: Entry | None
+        self,
+        exchange: Exchange,
+        lookup: Lookup,
+        landing: Awaitable[Fetch | Entry | None],
+        known: Entry | None,
+        wishes: Directives,
+        turns: int,
     ) -> Response | None:
         brought = await landing
         if isinstance(brought, Fetch) and brought.is_open and is_for(lookup, brought.entry):
-            return self._joined(exchange, lookup, brought)
+            lookup.is_done = lookup.is_served = True
+            return self._hits.arriving(exchange, brought)
         entry = brought.entry if isinstance(brought, Fetch) and brought.is_complete else brought
         # What is not fresh came because the origin has failed.
         if isinstance(entry, Entry) and is_for(lookup, entry) and self._may_share(lookup, entry):
             lookup.is_done = lookup.is_served = True
-            return self._served(exchange.request, entry, b"; collapsed")
-        if known is not None:
-            put_conditions(lookup, exchange.request.headers, known)
-        return None
+            return self._hits.response(exchange.request, entry, b"; collapsed")
+        # Nothing, perhaps since its client has left: somebody else's turn, for whom the others wait.
+        response = self._set_out(exchange, lookup, known, wishes, turns - 1)
+        return response if response is None or isinstance(response, Response) else await response
 
     def _may_share(self, lookup: Lookup, entry: Entry) -> bool:
-        return self._clock() < entry.fresh_until or self._may_stand_in(lookup, entry)
-
-    def _joined(self, exchange: Exchange, lookup: Lookup, fetch: Fetch) -> Response:
-        """A response whose body is still arriving."""
-        lookup.is_done = lookup.is_served = True
-        self._hits += 1
-        entry = fetch.entry
-        response = serve(entry, self._clock(), self._told(entry, b"; collapsed"))
-        response.body = exchange.open_body = fetch.reader()
-        return response
-
-    def _served(self, request: Request, entry: Entry, more: bytes = b"") -> Response:
-        self._hits += 1
-        return as_asked(serve(entry, self._clock(), self._told(entry, more)), entry, request)
-
-    def _told(self, entry: Entry, more: bytes) -> bytes:
-        return self._hit % int(entry.lifetime_ends - self._clock()) + more
+        return self._clock() < entry.fresh_until or self._intake.may_stand_in(lookup, entry)
 
     # -- in the background -------------------------------------------------------------------------------------
 
@@ -247,24 +245,15 @@ class Cache:
     async def _fetch_again(self, copy: Exchange, lookup: Lookup) -> None:
         try:
             async with self._app.ask_behind(self, copy) as response:
-                self._take(copy, lookup, response)
+                self._intake.take(copy, lookup, response)
                 if lookup.storing is not None:
-                    await self._read_on(lookup, lookup.storing, response)
+                    await self._intake.read_alone(lookup, lookup.storing, response)
         except GatewayError as error:
             log.debug("cache: %r could not be fetched again: %s", lookup.url, error)
         except Exception:
             log.exception("cache: %r could not be fetched again", lookup.url)
         finally:
             self._flights.arrive(lookup)
-
-    async def _read_on(self, lookup: Lookup, entry: Entry, response: Response) -> None:
-        if isinstance(response.body, bytes):
-            self._stores.put(lookup.url, entry.with_body(response.body))
-            self._flights.land(lookup, entry if self._is_shared(lookup, entry) else None)
-            return
-        fetch = self._share(lookup, entry, response.body, None)
-        async for _ in fetch.reader():
-            pass
 
     # -- on the way out ----------------------------------------------------------------------------------------
 
@@ -277,118 +266,16 @@ class Cache:
             return
         if not lookup.is_done:
             lookup.status = response.status
-            self._take(exchange, lookup, response)
+            self._intake.take(exchange, lookup, response)
             if lookup.storing is not None and self._is_final(exchange, response):
-                self._finish(exchange, lookup, lookup.storing, response)
+                self._intake.finish(exchange, lookup, lookup.storing, response)
         if not lookup.is_served:
             self._say(lookup, response)
-
-    def _take(self, exchange: Exchange, lookup: Lookup, response: Response) -> None:
-        lookup.is_done = True
-        request, entry = exchange.request, lookup.entry
-        give_back_conditions(lookup, request.headers)
-        if entry is not None and response.status == 304:
-            self._confirm(exchange, lookup, entry, response)
-        elif entry is not None and response.status in FAILURES and self._may_stand_in(lookup, entry):
-            if exchange.open_body is not None:
-                exchange.open_body.close()
-                exchange.open_body = None
-            replace(response, self._stale(exchange, lookup, entry))
-        elif request.method == "GET":
-            lookup.storing = kept(exchange, lookup, response, self._config, self._clock())
-            lookup.is_stored = lookup.storing is not None
-            if lookup.storing is None and entry is not None and response.status < 500:
-                self._stores.drop(Purge(of_urls([lookup.url])))  # what it was is no more
-            if lookup.storing is None or not self._is_shared(lookup, lookup.storing):
-                if exchange.error is None:
-                    self._flights.was_in_vain(lookup)
-                self._flights.land(lookup, None)
-
-    def _is_shared(self, lookup: Lookup, entry: Entry) -> bool:
-        """Whether others may have it as it comes: it is fresh, and has not been purged meanwhile."""
-        return self._clock() < entry.fresh_until and not lookup.is_void
 
     def _is_final(self, exchange: Exchange, response: Response) -> bool:
         """Whether the body is there, and nobody behind us is going to change it."""
         steps = exchange.route.pipeline.wrap_response_body
         return isinstance(response.body, bytes) and getattr(steps[0].call, "__self__", None) is self
-
-    def _finish(self, exchange: Exchange, lookup: Lookup, entry: Entry, response: Response) -> None:
-        """Store a response whose body is there."""
-        lookup.storing = None
-        assert isinstance(response.body, bytes)
-        self._put(lookup, entry.with_body(response.body))
-        self._flights.land(lookup, entry)
-        if lookup.conditions:
-            replace(response, as_asked(copied(response), entry, exchange.request))
-
-    @hookimpl
-    def wrap_response_body(self, exchange: Exchange, body: AsyncIterable[bytes]) -> AsyncIterable[bytes] | None:
-        """Have a body that is to be stored read in a task of its own, for everybody who wants it."""
-        lookup = exchange.get(self._state)
-        if lookup is None or lookup.storing is None:
-            return None
-        entry, lookup.storing = lookup.storing, None
-        if isinstance(body, WholeBody):
-            self._put(lookup, entry.with_body(body.data))
-            self._flights.land(lookup, entry)
-            return None
-        fetch = self._share(lookup, entry, body, exchange.open_body)
-        self._flights.land(lookup, fetch)
-        reader: Reader = fetch.reader()
-        exchange.open_body = reader
-        return reader
-
-    def _share(self, lookup: Lookup, entry: Entry, body: AsyncIterable[bytes], held: OpenBody | None) -> Fetch:
-        is_shared, most = self._is_shared(lookup, entry), self._config.max_entry
-        fetch = self._flights.fetch(lookup, entry, body, held, most, self._stores.put, is_shared=is_shared)
-        fetch.is_wanted = not lookup.is_void
-        return fetch
-
-    def _put(self, lookup: Lookup, entry: Entry) -> None:
-        if not lookup.is_void:
-            self._stores.put(lookup.url, entry)
-
-    def _confirm(self, exchange: Exchange, lookup: Lookup, entry: Entry, response: Response) -> None:
-        """The stored response is still good: it takes the new fields, and serves (RFC 9111 4.3.4)."""
-        now = self._clock()
-        merged = confirmed(exchange, lookup, entry, response, self._config, now)
-        if merged is None:
-            self._stores.drop(Purge(of_urls([lookup.url])))
-            self._flights.land(lookup, None)
-            merged = entry
-        else:
-            self._put(lookup, merged)
-            lookup.is_stored = not lookup.is_void
-            self._flights.land(lookup, merged if self._is_shared(lookup, merged) else None)
-        whole = serve(merged, now, b"")
-        whole.headers.remove(b"cache-status")
-        replace(response, as_asked(whole, merged, exchange.request))
-
-    def _may_stand_in(self, lookup: Lookup, entry: Entry) -> bool:
-        wishes = parse_directives([value for name, value in lookup.fields if name == b"cache-control"])
-        return not lookup.is_void and may_serve_on_error(entry, wishes, self._clock())
-
-    def _stale(self, exchange: Exchange, lookup: Lookup, entry: Entry) -> Response:
-        lookup.is_done = lookup.is_served = True
-        self._flights.land(lookup, entry)
-        give_back_conditions(lookup, exchange.request.headers)
-        return self._served(exchange.request, entry, b"; detail=origin-failed")
-
-    @hookimpl
-    def on_error(self, exchange: Exchange, error: GatewayError) -> Response | None:
-        """Serve what is stale if nobody can be reached and nothing forbids it."""
-        lookup = exchange.get(self._state)
-        if lookup is None or lookup.entry is None or lookup.is_done or error.side == "client":
-            return None
-        return self._stale(exchange, lookup, lookup.entry) if self._may_stand_in(lookup, lookup.entry) else None
-
-    @hookimpl
-    def on_complete(self, exchange: Exchange) -> None:
-        """Nobody waits for an exchange that has ended."""
-        lookup = exchange.get(self._state)
-        if lookup is not None:
-            self._flights.arrive(lookup)
 
     def _see(self, exchange: Exchange, response: Response) -> None:
         """A request that is not for caches: if it may have changed something, what is stored of that is void."""
@@ -399,6 +286,29 @@ class Cache:
         """Cache-Status (RFC 9211)."""
         told = b"%b; fwd=%b; fwd-status=%d" % (self._name, lookup.forward, lookup.status or response.status)
         response.headers.raw.append((b"cache-status", told + b"; stored" if lookup.is_stored else told))
+
+    @hookimpl
+    def wrap_response_body(self, exchange: Exchange, body: AsyncIterable[bytes]) -> AsyncIterable[bytes] | None:
+        """Store a body while it is read."""
+        lookup = exchange.get(self._state)
+        return None if lookup is None else self._intake.read_along(exchange, lookup, body)
+
+    @hookimpl
+    def on_error(self, exchange: Exchange, error: GatewayError) -> Response | None:
+        """Serve what is stale if nobody can be reached and nothing forbids it."""
+        lookup = exchange.get(self._state)
+        if lookup is None or lookup.entry is None or lookup.is_done or error.side == "client":
+            return None
+        if not self._intake.may_stand_in(lookup, lookup.entry):
+            return None
+        return self._intake.stale(exchange, lookup, lookup.entry)
+
+    @hookimpl
+    def on_complete(self, exchange: Exchange) -> None:
+        """Nobody waits for an exchange that has ended."""
+        lookup = exchange.get(self._state)
+        if lookup is not None:
+            self._flights.arrive(lookup)
 
 
 __all__ = ["Cache"]

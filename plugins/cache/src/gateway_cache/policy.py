@@ -15,7 +15,7 @@ from gateway_cache.freshness import HEURISTIC_STATUSES, explicit_lifetime, heuri
 UNDERSTOOD = frozenset((*range(200, 207), *range(300, 309), *range(400, 418), 421, 422, 426, *range(500, 506)))
 """Statuses whose effect on caching is known here (RFC 9110 15): `must-understand` asks for that."""
 
-NOT_STORED = frozenset((206, 304, 412, 416))
+NOT_STORED = frozenset((304, 412, 416))
 """Answers to one request's range or condition are none that could be served to others."""
 
 NEGATIVE = frozenset((404, 410))

@@ -62,8 +62,9 @@ class Purge:
 
     __slots__ = ("_is_all", "_prefixes", "_tags", "urls")
 
-    def __init__(self, message: Message) -> None:
-        self.urls = frozenset(_bytes(message, "urls"))
+    def __init__(self, message: Message, devices: tuple[bytes, ...] = (b"",)) -> None:
+        """`devices` are what may stand behind a URL in keys: they go all together."""
+        self.urls = frozenset(url + device for url in _bytes(message, "urls") for device in devices)
         self._prefixes = tuple(_bytes(message, "prefixes"))
         self._tags = frozenset(_bytes(message, "tags"))
         self._is_all = bool(message.get("all"))

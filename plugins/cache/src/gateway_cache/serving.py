@@ -5,13 +5,41 @@ Owns what a client sees of a hit. Does not decide whether there is one.
 
 from __future__ import annotations
 
-from gateway import Condition, Request, Response, condition, if_range_holds, ranged
+from collections.abc import Callable
+
+from gateway import Condition, Exchange, Request, Response, condition, if_range_holds, ranged
 from gateway_cache.entry import Entry, RawHeaders
+from gateway_cache.fetching import Fetch
+from gateway_cache.partial import part
 
 IN_NOT_MODIFIED = frozenset(
     (b"cache-control", b"content-location", b"date", b"etag", b"expires", b"vary", b"cdn-cache-control")
 )
 """Fields of a 304 (RFC 9110 15.4.5)."""
+
+
+class Hits:
+    """What one App has served from what is stored, and what Cache-Status says of that (RFC 9211)."""
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self.status = name.encode() + b"; hit; ttl=%d"
+        self._clock = clock
+        self.count = 0
+
+    def response(self, request: Request, entry: Entry, more: bytes = b"") -> Response:
+        """What a request gets of a stored response; `more` is said of it besides."""
+        self.count += 1
+        return as_asked(serve(entry, self._clock(), self._told(entry, more)), entry, request)
+
+    def arriving(self, exchange: Exchange, fetch: Fetch) -> Response:
+        """A response whose body is still arriving."""
+        self.count += 1
+        response = serve(fetch.entry, self._clock(), self._told(fetch.entry, b"; collapsed"))
+        response.body = exchange.open_body = fetch.reader()
+        return response
+
+    def _told(self, entry: Entry, more: bytes) -> bytes:
+        return self.status % int(entry.lifetime_ends - self._clock()) + more
 
 
 def serve(entry: Entry, now: float, status: bytes) -> Response:
@@ -28,6 +56,8 @@ def as_asked(response: Response, entry: Entry, request: Request) -> Response:
         found = condition(request.headers, entry.etag, since, is_cache=True)
         if found is Condition.NOT_MODIFIED:
             return not_modified(response)
+    if entry.parts is not None:
+        return part(response, entry, request)
     if response.status == 200 and request.method == "GET":
         wanted = request.headers.get(b"range")
         if wanted is not None and if_range_holds(request.headers, entry.etag, entry.last_modified, entry.date):
@@ -68,4 +98,4 @@ def replace(response: Response, other: Response) -> None:
     response.status, response.headers.raw, response.body = other.status, other.headers.raw, other.body
 
 
-__all__ = ["as_asked", "copied", "length_of", "not_modified", "replace", "serve"]
+__all__ = ["Hits", "as_asked", "copied", "length_of", "not_modified", "replace", "serve"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway import Headers, Response
+from gateway import Headers, Response, is_same_weakly, parse_date
 from gateway_cache.entry import Entry
 
 if TYPE_CHECKING:
@@ -40,9 +40,23 @@ def give_back_conditions(lookup: Lookup, headers: Headers) -> None:
 
 
 def confirms(response: Response, entry: Entry) -> bool:
-    """Whether a 304 is about what is stored: it names no other ETag (RFC 9111 4.3.4)."""
-    etag = response.headers.get(b"etag")
-    return etag is None or entry.etag is None or etag.removeprefix(b"W/") == entry.etag.removeprefix(b"W/")
+    """Whether a 304, or an answer to HEAD, is about what is stored.
+
+    A 304 names no other ETag (RFC 9111 4.3.4); what stands in an answer to HEAD of validators and length is as
+    stored (4.3.5).
+    """
+    headers = response.headers
+    etag = headers.get(b"etag")
+    if etag is not None and entry.etag is not None and not is_same_weakly(etag, entry.etag):
+        return False
+    if response.status == 304:
+        return True
+    if etag is not None and entry.etag is None:
+        return False
+    modified, length = headers.get(b"last-modified"), headers.get(b"content-length")
+    if modified is not None and parse_date(modified) != entry.last_modified:
+        return False
+    return length is None or length == b"%d" % (len(entry.body) if entry.parts is None else entry.parts.total)
 
 
 __all__ = ["confirms", "give_back_conditions", "is_conditional", "put_conditions"]

@@ -12,6 +12,7 @@ from gateway_cache.config import Config
 from gateway_cache.entry import Entry
 from gateway_cache.flights import is_for
 from gateway_cache.lookup import Lookup
+from gateway_cache.partial import combined
 from gateway_cache.purging import Purge
 from gateway_cache.stores.disk import Disk
 from gateway_cache.stores.memory import Memory
@@ -47,6 +48,7 @@ class Stores:
     def __init__(self, config: Config) -> None:
         self.memory = Memory(config.memory)
         self._shared = _shared(config)
+        self._max_entry = config.max_entry
         self.count = 0
         """How many responses were stored."""
 
@@ -81,9 +83,11 @@ class Stores:
         return found
 
     def put(self, url: bytes, entry: Entry) -> None:
-        """Store a response."""
+        """Store a response. Parts are each worker's own until they are whole."""
+        if entry.parts is not None:
+            entry = combined(self.memory.like(url, entry), entry, self._max_entry)
         self.count += self.memory.put(url, entry)
-        if self._shared is not None:
+        if self._shared is not None and entry.parts is None:
             self._shared.put(url, entry)
 
     def drop(self, purge: Purge) -> int:

@@ -30,22 +30,36 @@ class Memory:
                 return entry
         return None
 
+    def find_whole(self, url: bytes, place: Place, fields: Fields) -> Entry | None:
+        """The same, if it is another one than a part."""
+        for entry in self._urls.get(url, ()):
+            if (
+                entry.place == place
+                and entry.parts is None
+                and entry.selecting == selecting_values(entry.vary, fields)
+            ):
+                return entry
+        return None
+
+    def like(self, url: bytes, entry: Entry) -> Entry | None:
+        """The response that is there in the place that this one is going to take."""
+        return next((other for other in self._urls.get(url, ()) if _is_alike(other, entry)), None)
+
     def knows(self, url: bytes) -> bool:
         """Whether there is any response to a URL, selected or not."""
         return url in self._urls
 
     def put(self, url: bytes, entry: Entry) -> bool:
         """Store a response in the place of the one that the same request would have selected; whether it fits."""
-        others = [
-            other
-            for other in self._urls.get(url, ())
-            if (other.place, other.vary, other.selecting) != (entry.place, entry.vary, entry.selecting)
-        ]
+        others = tuple(other for other in self._urls.get(url, ()) if not _is_alike(other, entry))
         variants = (entry, *others)[:MAX_VARIANTS]
-        if _size(variants) > self._max_bytes:
-            return False
-        self._urls[url] = variants
-        return True
+        fits = _size(variants) <= self._max_bytes
+        kept = variants if fits else others
+        if kept:
+            self._urls[url] = kept
+        else:
+            self._urls.pop(url, None)  # what it replaces is outdated in any case
+        return fits
 
     def drop(self, purge: Purge) -> int:
         """Forget the responses that are purged; how many there were."""
@@ -73,6 +87,11 @@ class Memory:
 
     def __repr__(self) -> str:
         return f"<Memory: {len(self._urls)} URLs, {self.bytes_held} of {self._max_bytes} bytes>"
+
+
+def _is_alike(one: Entry, other: Entry) -> bool:
+    """Whether the same requests select them."""
+    return (one.place, one.vary, one.selecting) == (other.place, other.vary, other.selecting)
 
 
 def _size(entries: tuple[Entry, ...]) -> int:
