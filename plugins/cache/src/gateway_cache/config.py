@@ -39,7 +39,10 @@ class Config(PluginConfig):
     disk_size: Size = 1024 * 1024 * 1024
     """Bytes of responses in that folder; the oldest go first."""
     max_entry: Size = 4 * 1024 * 1024
-    """The longest body that is stored."""
+    """The longest body that is stored in memory."""
+    max_file: Size = 256 * 1024 * 1024
+    """With `disk`: the longest body that is stored, up to half of `disk_size`. Those longer than `max_entry` have
+    files of their own there, and are sent from them."""
     targets: tuple[FieldName, ...] = ("cdn-cache-control",)
     """Targeted fields (RFC 9213), the most specific first: the first that is there and well-formed counts in the
     place of Cache-Control and Expires. They are passed on."""
@@ -76,6 +79,13 @@ class Config(PluginConfig):
     Cache-Tag."""
     negative_ttl: Duration = 0.0
     """How long a 404 or 410 that says nothing of its freshness is fresh. 0 leaves it to the heuristic."""
+
+    @property
+    def longest(self) -> int:
+        """The longest body that is stored."""
+        if self.disk is None:
+            return self.max_entry
+        return max(self.max_entry, min(self.max_file, self.disk_size // 2))
 
 
 __all__ = ["Config"]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway import Headers, Response, format_date, parse_date
+from gateway import FileBody, Headers, Response, format_date, parse_date
+from gateway_cache.files import BodyFile
 from gateway_cache.freshness import initial_age
 from gateway_cache.partial import Parts
 from gateway_cache.policy import Terms
@@ -30,8 +31,8 @@ class Entry:
     """One stored response, for one place and one set of selecting values."""
 
     __slots__ = (
-        "body", "born", "date", "etag", "fresh_until", "headers", "last_modified", "parts", "place", "selecting",
-        "size", "status", "tags", "terms", "vary",
+        "body", "born", "date", "etag", "file", "fresh_until", "headers", "last_modified", "parts", "place",
+        "selecting", "size", "status", "tags", "terms", "vary",
     )  # fmt: skip
 
     def __init__(
@@ -51,8 +52,9 @@ class Entry:
         self.terms = terms
         self.vary = vary
         self.selecting = selecting
-        self.body = b""
-        """The whole representation; empty if only parts of it are there."""
+        self.body: bytes | FileBody = b""
+        """The whole representation; empty if only parts of it are there, or a file that is not open."""
+        self.file: BodyFile | None = None
         self.parts = parts
         self.born = born
         """The moment from which its age counts, in seconds since the epoch."""
@@ -74,6 +76,28 @@ class Entry:
             self.parts = self.parts.holding(body)
         self.size += len(body)
         return self
+
+    def with_file(self, file: BodyFile) -> Entry:
+        """The same, whole, with its body in a file. It is not served without another look: the file may vanish."""
+        self.file = file
+        self.fresh_until = 0.0
+        return self
+
+    def opened(self) -> Entry | None:
+        """The same, ready to be served; None if its file is not what it was."""
+        if self.file is None:
+            return self
+        file = self.file.open()
+        return None if file is None else self._holding(FileBody(file))
+
+    def closed(self) -> Entry:
+        """The same as it is stored: files are open only while they are sent."""
+        return self if self.file is None else self._holding(b"")
+
+    def _holding(self, body: bytes | FileBody) -> Entry:
+        entry = self._with(self.headers, self.terms, self.born)
+        entry.body = body
+        return entry
 
     def with_parts(self, parts: Parts) -> Entry:
         """The same with these parts; a whole response if they are all that there is."""
@@ -100,8 +124,24 @@ class Entry:
     def _with(self, headers: RawHeaders, terms: Terms, born: float) -> Entry:
         entry = Entry(self.place, self.status, headers, terms, self.vary, self.selecting, born, self.parts)
         entry.body = self.body
-        entry.size += len(self.body) if self.parts is None else self.parts.size
+        if self.file is not None:
+            return entry.with_file(self.file)
+        entry.size += self.length if self.parts is None else self.parts.size
         return entry
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole representation."""
+        if self.parts is not None:
+            return self.parts.total
+        if self.file is not None:
+            return self.file.size
+        assert isinstance(self.body, bytes)
+        return len(self.body)
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether it may serve requests that say nothing of caches."""
+        return now < self.lifetime_ends and not self.terms.is_validated
 
     @property
     def lifetime_ends(self) -> float:
@@ -109,7 +149,7 @@ class Entry:
         return self.born + self.terms.lifetime
 
     def response(self) -> Response:
-        """As a response of its own, whole."""
+        """As a response of its own, whole. Its file, if it has one, is open."""
         return Response.adopt(self.status, self.headers.copy(), self.body)
 
     def __repr__(self) -> str:

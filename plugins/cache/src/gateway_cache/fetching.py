@@ -12,11 +12,17 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 from gateway import OpenBody, ResponseCut
 from gateway_cache.entry import Entry
+from gateway_cache.files import Spill
+from gateway_cache.window import Window
 
 log = logging.getLogger("gateway.cache")
 
 AHEAD_BYTES = 1024 * 1024
 """How far an endpoint is read ahead of the slowest reader of a body that turned out too long to be stored."""
+
+
+WRITE_BYTES = 1024 * 1024
+"""A file is written in steps of this size, for each takes a thread."""
 
 
 class Flight:
@@ -44,10 +50,11 @@ class Flight:
 
 
 class Fetch:
-    """A body that is being read into memory, in a task of its own, at the pace of the endpoint.
+    """A body that is being read in a task of its own, at the pace of the endpoint.
 
-    Readers get all of it, whenever they begin, unless it is longer than `most` bytes: then it is not stored, nobody
-    else may join, and it is read at the pace of its slowest reader.
+    Readers get all of it, whenever they begin. One that is longer than `most` bytes goes into a file; where there
+    is none, or the file cannot take it, it is not stored, nobody else may join, and it is read at the pace of its
+    slowest reader.
     """
 
     def __init__(
@@ -57,26 +64,27 @@ class Fetch:
         held: OpenBody | None,
         most: int,
         ended: Callable[[Fetch], None],
+        spill: Callable[[], Spill | None] | None = None,
     ) -> None:
         """`held` is what is to be given back at the end; `ended` is called then, however it ends."""
         self.entry = entry
         """The response, without its body until that is complete."""
         self.is_complete = False
         """Whether the entry has its whole body."""
-        self._is_ended = False
         self.is_wanted = True
         """Whether it is still to be stored: it may have been purged meanwhile."""
         self.is_open = True
         """Whether further readers may join."""
+        self.window = Window()
+        """What is in memory of it."""
         self._body = body
         self._held = held
         self._most = most
         self._ended = ended
-        self._pieces: list[bytes] = []
-        self._dropped = 0
-        """Pieces that every reader has had, and that are gone."""
-        self._size = 0
+        self._make_spill = spill
+        self._spill: Spill | None = None
         self._is_kept = True
+        self._is_ended = False
         self._error: Exception | None = None
         self._readers: set[Reader] = set()
         self._news = asyncio.Event()
@@ -96,17 +104,15 @@ class Fetch:
             async for piece in self._body:
                 if not piece:
                     continue
-                self._pieces.append(piece)
-                self._size += len(piece)
-                if self._is_kept and self._size > self._most:
-                    self._is_kept = self.is_open = False
+                self.window.add(piece)
                 self._tell()
+                if self._is_kept and self.window.end > self._most:
+                    await self._write(at_least=WRITE_BYTES)
                 if not self._is_kept and not await self._wait_for_readers():
                     return
-            self._is_ended = True
             if self._is_kept:
-                self.entry.with_body(b"".join(self._pieces))
-                self.is_complete = True
+                await self._complete()
+            self._is_ended = True
         except Exception as error:
             self._error = error
         finally:
@@ -118,8 +124,40 @@ class Fetch:
             self._error = ResponseCut("nobody reads on")
         if self._held is not None:
             self._held.close(None if self._is_ended else ResponseCut("nobody reads on"))
+        if self._spill is not None and not (self.is_complete and self.is_wanted):
+            self._spill.discard()
         self._ended(self)
         self._tell()
+
+    async def _complete(self) -> None:
+        """Let the entry have its body."""
+        if self._spill is None:
+            self.entry.with_body(self.window.join())
+            self.is_complete = True
+        elif await self._write(at_least=1):
+            try:
+                self.entry.with_file(await self._spill.finish())
+                self.is_complete = True
+            except OSError as error:
+                self._give_up(error)
+
+    async def _write(self, at_least: int) -> bool:
+        """Bring to the file what it has not yet, if that is worth a write; whether it has taken all so far."""
+        try:
+            spill = self._spill = self._spill or (self._make_spill() if self._make_spill is not None else None)
+            if spill is None:
+                self._is_kept = self.is_open = False
+                return False
+            if self.window.end - spill.written >= at_least:
+                await spill.write(self.window.since(spill.written))
+                self.window.drop(spill.written - AHEAD_BYTES)
+        except OSError as error:
+            self._give_up(error)
+        return self._is_kept
+
+    def _give_up(self, error: OSError) -> None:
+        log.warning("cache: a body of %d bytes or more is not stored: %s", self.window.end, error)
+        self._is_kept = self.is_open = False
 
     def _tell(self) -> None:
         self._news.set()
@@ -128,10 +166,8 @@ class Fetch:
     async def _wait_for_readers(self) -> bool:
         """Until the slowest has come near enough; False if there is none left."""
         while self._readers:
-            slowest = min(reader.place for reader in self._readers)
-            del self._pieces[: slowest - self._dropped]
-            self._dropped = max(self._dropped, slowest)
-            if sum(map(len, self._pieces)) <= AHEAD_BYTES:
+            self.window.drop(min(reader.place for reader in self._readers))
+            if self.window.end - self.window.start <= AHEAD_BYTES:
                 return True
             self._moved.clear()
             await self._moved.wait()
@@ -139,7 +175,7 @@ class Fetch:
 
     async def piece(self, reader: Reader) -> bytes | None:
         """A reader's next piece; None behind the last one. Raises what ended the body, or the reading."""
-        while reader.error is None and reader.place - self._dropped >= len(self._pieces):
+        while reader.error is None and reader.place >= self.window.end:
             if self._is_ended:
                 return None
             if self._error is not None:
@@ -147,7 +183,13 @@ class Fetch:
             await self._news.wait()
         if reader.error is not None:
             raise reader.error
-        return self._pieces[reader.place - self._dropped]
+        if reader.place >= self.window.start:
+            return self.window.at(reader.place)
+        assert self._spill is not None
+        try:
+            return await self._spill.read(reader.place, self.window.start - reader.place)
+        except OSError as error:
+            raise ResponseCut(f"what was written of it cannot be read: {error}") from error
 
     def moved(self) -> None:
         """A reader has gone on."""
@@ -174,7 +216,7 @@ class Reader:
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self.place = 0
-        """How many pieces it has had."""
+        """How many bytes it has had."""
         self.error: Exception | None = None
         """Why it reads no more."""
 
@@ -190,7 +232,7 @@ class Reader:
         if piece is None:
             self._fetch.leave(self)
             raise StopAsyncIteration
-        self.place += 1
+        self.place += len(piece)
         self._fetch.moved()
         return piece
 
@@ -205,7 +247,7 @@ class Reader:
 
     def has_data(self) -> bool:
         """Whether a piece is there."""
-        return self.place - self._fetch._dropped < len(self._fetch._pieces)
+        return self.place < self._fetch.window.end
 
 
 __all__ = ["Fetch", "Flight", "Reader"]

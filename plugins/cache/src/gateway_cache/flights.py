@@ -5,24 +5,39 @@ Owns that requests for the same thing wait for one of them, and that they do not
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable
-from typing import TypeAlias
+from collections.abc import AsyncIterable
+from typing import Protocol, TypeAlias
 
 from cachetools import TTLCache
 
 from gateway import OpenBody
 from gateway_cache.entry import Entry, Place
 from gateway_cache.fetching import Fetch, Flight
+from gateway_cache.files import Spill
 from gateway_cache.lookup import Lookup
 from gateway_cache.purging import Purge
 from gateway_cache.selecting import selecting_values
 
 Key: TypeAlias = tuple[bytes, Place]
-Store: TypeAlias = Callable[[bytes, Entry], None]
 
 MAX_IN_VAIN = 4096
 IN_VAIN_SECONDS = 10.0
 """So long requests do not wait for each other after a response that was not for others."""
+
+
+class Store(Protocol):
+    """What takes responses that have arrived."""
+
+    max_entry: int
+    """The longest body that is held in memory."""
+
+    def put(self, url: bytes, entry: Entry) -> None:
+        """Store a response."""
+        ...
+
+    def spill(self) -> Spill | None:
+        """Where a longer body may go; None if nowhere. Raises OSError."""
+        ...
 
 
 class Flights:
@@ -87,7 +102,6 @@ class Flights:
         entry: Entry,
         body: AsyncIterable[bytes],
         held: OpenBody | None,
-        most: int,
         store: Store,
         *,
         is_shared: bool,
@@ -100,9 +114,9 @@ class Flights:
             if self._arriving.get(key) is fetch:
                 del self._arriving[key]
             if fetch.is_complete and fetch.is_wanted:
-                store(lookup.url, fetch.entry)
+                store.put(lookup.url, fetch.entry)
 
-        fetch = Fetch(entry, body, held, most, ended)
+        fetch = Fetch(entry, body, held, store.max_entry, ended, store.spill if entry.parts is None else None)
         self._fetches[fetch] = key
         fetch.is_open = is_shared
         if is_shared:

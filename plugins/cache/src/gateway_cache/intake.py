@@ -66,7 +66,7 @@ class Intake:
 
     def is_shared(self, lookup: Lookup, entry: Entry) -> bool:
         """Whether others may have it as it comes: it is fresh, and has not been purged meanwhile."""
-        return self._clock() < entry.fresh_until and not lookup.is_void
+        return entry.parts is None and entry.is_fresh(self._clock()) and not lookup.is_void
 
     def _drop(self, lookup: Lookup) -> None:
         self._stores.drop(Purge(of_urls([lookup.url])))
@@ -88,6 +88,9 @@ class Intake:
         if entry is None:
             return None
         if isinstance(body, WholeBody):
+            if len(body.data) > self._config.max_entry:
+                self._flights.land(lookup, None)
+                return None
             self._put(lookup, entry.with_body(body.data))
             self._flights.land(lookup, entry)
             return None
@@ -108,8 +111,8 @@ class Intake:
             pass
 
     def _fetch(self, lookup: Lookup, entry: Entry, body: AsyncIterable[bytes], held: OpenBody | None) -> Fetch:
-        is_shared, most = self.is_shared(lookup, entry), self._config.max_entry
-        fetch = self._flights.fetch(lookup, entry, body, held, most, self._stores.put, is_shared=is_shared)
+        is_shared = self.is_shared(lookup, entry)
+        fetch = self._flights.fetch(lookup, entry, body, held, self._stores, is_shared=is_shared)
         fetch.is_wanted = not lookup.is_void
         return fetch
 

@@ -25,7 +25,7 @@ def kept(exchange: Exchange, lookup: Lookup, response: Response, config: Config,
     vary, length = vary_names(headers), length_of(response)
     if vary is not None and config.device_classes:
         vary = tuple(name for name in vary if name != b"user-agent")  # the key has it
-    if vary is None or lookup.is_void or length > config.max_entry:
+    if vary is None or lookup.is_void or length > _longest(response, config):
         return None
     parts = announced(response, length) if response.status == 206 and lookup.is_conditional else None
     if parts is None and (response.status == 206 or (response.status != 200 and lookup.is_conditional)):
@@ -45,6 +45,12 @@ def kept(exchange: Exchange, lookup: Lookup, response: Response, config: Config,
     entry = Entry(lookup.place, response.status, stored, terms, vary, selecting, born, parts)
     # A part that cannot be told from one of other bytes is of use to nobody.
     return None if parts is not None and strong_validator(entry) is None else entry
+
+
+def _longest(response: Response, config: Config) -> int:
+    """How long its body may be: files take what arrives piece by piece, and no parts."""
+    is_arriving = not isinstance(response.body, bytes) and response.status != 206
+    return config.longest if is_arriving else config.max_entry
 
 
 def confirmed(

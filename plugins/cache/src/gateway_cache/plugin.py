@@ -23,7 +23,7 @@ from gateway_cache.intake import Intake
 from gateway_cache.keys import Keys
 from gateway_cache.lookup import Lookup, Use, is_bypassed, use_of, wishes_of
 from gateway_cache.partial import wanted_part
-from gateway_cache.purging import TOPIC, Message, Purge, of_change, of_command, of_request
+from gateway_cache.purging import TOPIC, Message, Purge, of_change, of_command, of_request, of_urls
 from gateway_cache.serving import Hits, as_asked, serve
 from gateway_cache.stores import Stores
 from gateway_cache.validation import is_conditional, put_conditions
@@ -165,6 +165,8 @@ class Cache:
     ) -> Response | Awaitable[Response | None] | None:
         """What a request gets of what is stored."""
         request = exchange.request
+        if entry is not None and (entry := entry.opened()) is None:
+            self._stores.drop(Purge(of_urls([lookup.url])))  # its file has vanished
         if entry is not None:
             use = use_of(entry, wishes, lookup.asked)
             if use not in (Use.VALIDATE, Use.VALIDATE_FOR_CLIENT):
@@ -218,7 +220,8 @@ class Cache:
             return self._hits.arriving(exchange, brought)
         entry = brought.entry if isinstance(brought, Fetch) and brought.is_complete else brought
         # What is not fresh came because the origin has failed.
-        if isinstance(entry, Entry) and is_for(lookup, entry) and self._may_share(lookup, entry):
+        entry = entry.opened() if isinstance(entry, Entry) else None
+        if entry is not None and is_for(lookup, entry) and self._may_share(lookup, entry):
             lookup.is_done = lookup.is_served = True
             return self._hits.response(exchange.request, entry, b"; collapsed")
         # Nothing, perhaps since its client has left: somebody else's turn, for whom the others wait.
@@ -226,7 +229,7 @@ class Cache:
         return response if response is None or isinstance(response, Response) else await response
 
     def _may_share(self, lookup: Lookup, entry: Entry) -> bool:
-        return self._clock() < entry.fresh_until or self._intake.may_stand_in(lookup, entry)
+        return entry.is_fresh(self._clock()) or self._intake.may_stand_in(lookup, entry)
 
     # -- in the background -------------------------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ def serve(entry: Entry, now: float, status: bytes) -> Response:
     """A response of its own from a stored one. `status` is what Cache-Status says of it."""
     # hot: cache-hit
     headers = [*entry.headers, (b"age", b"%d" % max(0, int(now - entry.born))), (b"cache-status", status)]
+    if entry.file is not None:
+        headers.append((b"content-length", b"%d" % entry.length))
     return Response.adopt(entry.status, headers, entry.body)
 
 
@@ -63,7 +65,7 @@ def as_asked(response: Response, entry: Entry, request: Request) -> Response:
         if wanted is not None and if_range_holds(request.headers, entry.etag, entry.last_modified, entry.date):
             response = ranged(response, wanted)
     if request.method == "HEAD":
-        response.headers.set(b"content-length", b"%d" % len(entry.body))
+        response.headers.set(b"content-length", b"%d" % entry.length)
         response.body = b""
     return response
 

@@ -56,7 +56,7 @@ def confirms(response: Response, entry: Entry) -> bool:
     modified, length = headers.get(b"last-modified"), headers.get(b"content-length")
     if modified is not None and parse_date(modified) != entry.last_modified:
         return False
-    return length is None or length == b"%d" % (len(entry.body) if entry.parts is None else entry.parts.total)
+    return length is None or length == b"%d" % entry.length
 
 
 __all__ = ["confirms", "give_back_conditions", "is_conditional", "put_conditions"]

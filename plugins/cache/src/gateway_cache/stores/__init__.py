@@ -10,6 +10,7 @@ from typing import Protocol
 
 from gateway_cache.config import Config
 from gateway_cache.entry import Entry
+from gateway_cache.files import Spill
 from gateway_cache.flights import is_for
 from gateway_cache.lookup import Lookup
 from gateway_cache.partial import combined
@@ -47,8 +48,11 @@ class Stores:
 
     def __init__(self, config: Config) -> None:
         self.memory = Memory(config.memory)
-        self._shared = _shared(config)
-        self._max_entry = config.max_entry
+        self._disk = Disk(config.disk, config.disk_size) if config.disk is not None else None
+        self._shared: SharedStore | None = self._disk
+        self.max_entry = config.max_entry
+        """The longest body that is held in memory."""
+        self._longest = config.longest
         self.count = 0
         """How many responses were stored."""
 
@@ -85,10 +89,15 @@ class Stores:
     def put(self, url: bytes, entry: Entry) -> None:
         """Store a response. Parts are each worker's own until they are whole."""
         if entry.parts is not None:
-            entry = combined(self.memory.like(url, entry), entry, self._max_entry)
+            entry = combined(self.memory.like(url, entry), entry, self.max_entry)
+        entry = entry.closed()
         self.count += self.memory.put(url, entry)
         if self._shared is not None and entry.parts is None:
             self._shared.put(url, entry)
+
+    def spill(self) -> Spill | None:
+        """Where a body may go that is too long for memory; None if nowhere. Raises OSError."""
+        return None if self._disk is None else Spill(self._disk.bodies, self._longest)
 
     def drop(self, purge: Purge) -> int:
         """Forget what is purged; how many responses in memory that were."""
@@ -98,10 +107,6 @@ class Stores:
 
     def __repr__(self) -> str:
         return f"<Stores: {self.memory}, {self._shared or 'nothing shared'}>"
-
-
-def _shared(config: Config) -> SharedStore | None:
-    return Disk(config.disk, config.disk_size) if config.disk is not None else None
 
 
 __all__ = ["SharedStore", "Stores"]

@@ -13,9 +13,10 @@ from zlib import crc32
 import orjson
 
 from gateway_cache.entry import Entry
+from gateway_cache.files import BodyFile
 from gateway_cache.policy import Terms
 
-FORMAT = 1
+FORMAT = 2
 DIGEST_BYTES = 16
 
 _HEAD = struct.Struct(">QBII")
@@ -35,7 +36,8 @@ def key_of(url: bytes, entry: Entry) -> bytes:
 
 
 def record_of(url: bytes, entry: Entry, stamp: int) -> bytes:
-    """A response as it is stored."""
+    """A response as it is stored: with its body, or with where the file is that has it."""
+    body = entry.body if isinstance(entry.body, bytes) else b""
     meta = orjson.dumps(
         {
             "url": url.decode("latin-1"),
@@ -46,10 +48,11 @@ def record_of(url: bytes, entry: Entry, stamp: int) -> bytes:
             "vary": [name.decode("latin-1") for name in entry.vary],
             "selecting": [None if value is None else value.decode("latin-1") for value in entry.selecting],
             "born": entry.born,
-            "size": len(entry.body),
+            "size": len(body),
+            "file": None if entry.file is None else [*entry.file],
         }
     )
-    return _HEAD.pack(stamp, FORMAT, len(meta), crc32(entry.body, crc32(meta))) + meta + entry.body
+    return _HEAD.pack(stamp, FORMAT, len(meta), crc32(body, crc32(meta))) + meta + body
 
 
 def read_record(value: bytes | memoryview, url: bytes) -> Entry | None:
@@ -60,7 +63,9 @@ def read_record(value: bytes | memoryview, url: bytes) -> Entry | None:
     _, entry = read
     _, _, length, checksum = _HEAD.unpack_from(value)
     rest = memoryview(value)[_HEAD.size :]
-    return entry.with_body(bytes(rest[length:])) if crc32(rest) == checksum else None
+    if crc32(rest) != checksum:
+        return None
+    return entry if entry.file is not None else entry.with_body(bytes(rest[length:]))
 
 
 def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
@@ -79,6 +84,9 @@ def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
         terms = Terms(lifetime, is_validated, is_strict, while_revalidating, if_error, frozenset())
         place = (meta["place"][0], meta["place"][1])
         entry = Entry(place, meta["status"], headers, terms, vary, selecting, meta["born"])
+        if meta["file"] is not None:
+            path, size, changed = meta["file"]
+            entry.with_file(BodyFile(str(path), int(size), int(changed)))
         return meta["url"].encode("latin-1"), entry
     except (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
