@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 from cachetools import TTLCache
 
 from gateway import OpenBody
+from gateway_cache.claims import Claim
 from gateway_cache.entry import Entry, Place
 from gateway_cache.fetching import Fetch, Flight
 from gateway_cache.files import Spill
@@ -33,6 +34,10 @@ class Store(Protocol):
 
     def put(self, url: bytes, entry: Entry) -> None:
         """Store a response."""
+        ...
+
+    def release(self, claim: Claim) -> None:
+        """Let other workers ask."""
         ...
 
     def spill(self) -> Spill | None:
@@ -103,10 +108,12 @@ class Flights:
         body: AsyncIterable[bytes],
         held: OpenBody | None,
         store: Store,
+        claim: Claim | None,
         *,
         is_shared: bool,
     ) -> Fetch:
-        """Begin to read a body, for all who want it if it is shared; `store` gets it if it is whole and wanted."""
+        """Begin to read a body, for all who want it if it is shared; `store` gets it if it is whole and wanted, and
+        the claim back."""
         key = lookup.url, lookup.place
 
         def ended(fetch: Fetch) -> None:
@@ -115,6 +122,8 @@ class Flights:
                 del self._arriving[key]
             if fetch.is_complete and fetch.is_wanted:
                 store.put(lookup.url, fetch.entry)
+            if claim is not None:
+                store.release(claim)
 
         fetch = Fetch(entry, body, held, store.max_entry, ended, store.spill if entry.parts is None else None)
         self._fetches[fetch] = key

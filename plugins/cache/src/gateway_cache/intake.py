@@ -63,6 +63,17 @@ class Intake:
             if exchange.error is None and response.status not in FAILURES:
                 self._flights.was_in_vain(lookup)
             self._flights.land(lookup, None)
+            self._release(lookup)
+
+    def arrive(self, lookup: Lookup) -> None:
+        """Its exchange has ended: nobody waits for it any more."""
+        self._flights.arrive(lookup)
+        self._release(lookup)
+
+    def _release(self, lookup: Lookup) -> None:
+        claim, lookup.claim = lookup.claim, None
+        if claim is not None:
+            self._stores.release(claim)
 
     def is_shared(self, lookup: Lookup, entry: Entry) -> bool:
         """Whether others may have it as it comes: it is fresh, and has not been purged meanwhile."""
@@ -112,7 +123,8 @@ class Intake:
 
     def _fetch(self, lookup: Lookup, entry: Entry, body: AsyncIterable[bytes], held: OpenBody | None) -> Fetch:
         is_shared = self.is_shared(lookup, entry)
-        fetch = self._flights.fetch(lookup, entry, body, held, self._stores, is_shared=is_shared)
+        claim, lookup.claim = lookup.claim, None
+        fetch = self._flights.fetch(lookup, entry, body, held, self._stores, claim, is_shared=is_shared)
         fetch.is_wanted = not lookup.is_void
         return fetch
 

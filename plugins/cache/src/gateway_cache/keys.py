@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from hashlib import blake2b
 from string import punctuation
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
@@ -77,6 +78,11 @@ class Keys:
         return key if key.split(b"/", 3)[:3] == url.split(b"/", 3)[:3] else None
 
 
+def digest(url: bytes) -> bytes:
+    """What stands for a URL where it would be too long: 16 bytes."""
+    return blake2b(url, digest_size=16).digest()
+
+
 def _encoded(part: str) -> bytes:
     """As clients send it: what may not stand in a URL in percent-encoding."""
     return quote(part, safe=punctuation, errors="surrogateescape").encode("ascii")
@@ -112,4 +118,4 @@ def _is_ignored(pair: bytes, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-__all__ = ["Keys"]
+__all__ = ["Keys", "digest"]

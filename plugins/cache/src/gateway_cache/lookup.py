@@ -9,6 +9,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 
 from gateway import Exchange, Request
+from gateway_cache.claims import Claim
 from gateway_cache.directives import NONE, Directives, parse_directives, seconds
 from gateway_cache.entry import Entry, Place
 from gateway_cache.fetching import Flight
@@ -33,8 +34,8 @@ class Lookup:
     """One exchange's way through the cache."""
 
     __slots__ = (
-        "asked", "conditions", "entry", "fields", "flight", "forward", "has_authorization", "is_conditional",
-        "is_done", "is_served", "is_stored", "is_void", "place", "status", "storing", "url",
+        "asked", "claim", "conditions", "entry", "fields", "flight", "forward", "has_authorization",
+        "is_conditional", "is_done", "is_served", "is_stored", "is_void", "place", "status", "storing", "url",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, url: bytes, place: Place, now: float) -> None:
@@ -49,6 +50,8 @@ class Lookup:
         """Why the origin is asked, as in Cache-Status (RFC 9211 2.2)."""
         self.flight: Flight | None = None
         """This exchange's own, which others wait for."""
+        self.claim: Claim | None = None
+        """This worker's right to ask, for which other workers wait."""
         self.conditions: Fields = []
         """The client's own conditions, which ours have replaced."""
         self.has_authorization = b"authorization" in exchange.request.headers

@@ -200,9 +200,27 @@ class Cache:
             flight = None if is_choosy else self._flights.find(lookup)
             if flight is not None:
                 return self._wait(exchange, lookup, flight.landing(), entry, wishes, turns)
-            self._flights.begin(lookup)
+            if self._flights.begin(lookup):
+                lookup.claim = self._stores.claim(lookup.url)
+                if lookup.claim is None:
+                    return self._wait_for_worker(exchange, lookup, entry)
         if entry is not None:
             put_conditions(lookup, exchange.request.headers, entry)
+        return None
+
+    async def _wait_for_worker(self, exchange: Exchange, lookup: Lookup, known: Entry | None) -> Response | None:
+        """Another worker is asking; those who wait in this one wait for what that brings."""
+        brought = await self._stores.turn(lookup, known)
+        if isinstance(brought, Entry):
+            entry = brought.opened()
+            if entry is not None and self._may_share(lookup, entry):
+                lookup.is_done = lookup.is_served = True
+                self._flights.land(lookup, entry)
+                return self._hits.response(exchange.request, entry, b"; collapsed")
+        else:
+            lookup.claim = brought
+        if known is not None:
+            put_conditions(lookup, exchange.request.headers, known)
         return None
 
     async def _wait(
@@ -237,6 +255,10 @@ class Cache:
         """Fetch a fresh one while the stale one serves (RFC 5861 3), once at a time."""
         if not self._flights.begin(lookup, in_background=True):
             return
+        lookup.claim = self._stores.claim(lookup.url)
+        if lookup.claim is None:
+            self._flights.land(lookup, None)  # another worker does
+            return
         self._flights.depart(lookup)
         copy = exchange.copy()
         copy.request.method = "GET"
@@ -256,7 +278,7 @@ class Cache:
         except Exception:
             log.exception("cache: %r could not be fetched again", lookup.url)
         finally:
-            self._flights.arrive(lookup)
+            self._intake.arrive(lookup)
 
     # -- on the way out ----------------------------------------------------------------------------------------
 
@@ -311,7 +333,7 @@ class Cache:
         """Nobody waits for an exchange that has ended."""
         lookup = exchange.get(self._state)
         if lookup is not None:
-            self._flights.arrive(lookup)
+            self._intake.arrive(lookup)
 
 
 __all__ = ["Cache"]

@@ -5,9 +5,11 @@ Owns the order in which they are asked, and that both forget what is purged. Eac
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from gateway_cache.claims import FREE, Claim, Claims
 from gateway_cache.config import Config
 from gateway_cache.entry import Entry
 from gateway_cache.files import Spill
@@ -17,6 +19,10 @@ from gateway_cache.partial import combined
 from gateway_cache.purging import Purge
 from gateway_cache.stores.disk import Disk
 from gateway_cache.stores.memory import Memory
+
+FIRST_PAUSE = 0.002
+LONGEST_PAUSE = 0.05
+"""Seconds between looks at what another worker is asking for."""
 
 
 class SharedStore(Protocol):
@@ -53,6 +59,7 @@ class Stores:
         self.max_entry = config.max_entry
         """The longest body that is held in memory."""
         self._longest = config.longest
+        self._claims = None if self._disk is None else Claims(self._disk.claims)
         self.count = 0
         """How many responses were stored."""
 
@@ -94,6 +101,27 @@ class Stores:
         self.count += self.memory.put(url, entry)
         if self._shared is not None and entry.parts is None:
             self._shared.put(url, entry)
+
+    def claim(self, url: bytes) -> Claim | None:
+        """The right to ask the origin for a URL; None while another worker has it."""
+        return FREE if self._claims is None else self._claims.take(url)
+
+    def release(self, claim: Claim) -> None:
+        """Let others ask, as soon as they see what was stored before."""
+        if self._disk is not None and claim is not FREE:
+            self._disk.after_writes(claim.release)
+
+    async def turn(self, lookup: Lookup, known: Entry | None) -> Entry | Claim:
+        """Wait for the worker that has the claim: the response that it has stored, or else the claim."""
+        pause = FIRST_PAUSE
+        while (claim := self.claim(lookup.url)) is None:
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+            found = self.newer(lookup, known)
+            found = found if found is None or isinstance(found, Entry) else await found
+            if found is not None and found is not known:
+                return found
+        return claim
 
     def spill(self) -> Spill | None:
         """Where a body may go that is too long for memory; None if nowhere. Raises OSError."""

@@ -25,8 +25,9 @@ import lmdb
 from gateway import ConfigurationError
 from gateway_cache.entry import Entry
 from gateway_cache.files import BodyFile
+from gateway_cache.keys import digest
 from gateway_cache.purging import Purge
-from gateway_cache.stores.records import STAMP, digest, key_of, read_meta, read_record, record_of
+from gateway_cache.stores.records import STAMP, key_of, read_meta, read_record, record_of
 
 log = logging.getLogger("gateway.cache")
 
@@ -100,6 +101,7 @@ class Disk:
         self._folder = folder
         self.bodies = folder / "bodies"
         """Where the files are of bodies that are too long for a record."""
+        self.claims = folder / "claims"
         self._max_bytes = max_bytes
         self._database: Database | None = None
         self._purges: list[tuple[float, Purge]] = []
@@ -110,7 +112,8 @@ class Disk:
     def open(self) -> None:
         """Open the database, or make it. One that is damaged is made anew. Raises ConfigurationError."""
         try:
-            self.bodies.mkdir(parents=True, exist_ok=True)
+            for folder in (self.bodies, self.claims):
+                folder.mkdir(parents=True, exist_ok=True)
             try:
                 self._database = self._open()
             except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
@@ -118,7 +121,7 @@ class Disk:
                 for name in ("data.mdb", "lock.mdb"):
                     (self._folder / name).unlink(missing_ok=True)
                 self._database = self._open()
-            self._database.do(_sweep, self._database, self.bodies)
+            self._database.do(_sweep, self._database, self.bodies, self.claims)
         except (OSError, lmdb.Error) as error:
             raise ConfigurationError(f"cache: {self._folder} cannot be used as a store: {error}") from None
 
@@ -209,6 +212,13 @@ class Disk:
                 _add_to_files(database, transaction, file.size)
             if _used(database, transaction) > self._max_bytes:
                 _free(database, transaction, int(self._max_bytes * (1 - FREED_SHARE)))
+
+    def after_writes(self, work: Callable[[], None]) -> None:
+        """Have something done as soon as all that was put is to be seen by others."""
+        if self._database is None:
+            work()
+        else:
+            self._database.do(work)
 
     def drop(self, purge: Purge) -> None:
         """See `SharedStore.drop`."""
@@ -311,11 +321,11 @@ def _free(database: Database, transaction: lmdb.Transaction, left: int) -> None:
                 cursor.delete()  # it has come again since
 
 
-def _sweep(database: Database, folder: Path) -> None:
+def _sweep(database: Database, *folders: Path) -> None:
     """Remove files that belong to no record: their worker was killed, or the database was damaged."""
     try:
         limit = time.time() - SWEPT_SECONDS
-        old = [path for path in folder.iterdir() if path.stat().st_mtime < limit]
+        old = [path for folder in folders for path in folder.iterdir() if path.stat().st_mtime < limit]
         if old:
             with database.environment.begin(database.records) as transaction, transaction.cursor() as cursor:
                 read = (read_meta(value) for _, value in cursor)
@@ -324,7 +334,7 @@ def _sweep(database: Database, folder: Path) -> None:
                 if path.name not in known:
                     path.unlink(missing_ok=True)
     except (OSError, lmdb.Error) as error:
-        log.warning("cache: %s could not be tidied up: %s", folder, error)
+        log.warning("cache: %s could not be tidied up: %s", folders[0].parent, error)
 
 
 def _values(transaction: lmdb.Transaction, start: bytes) -> Iterator[Bytes]:

@@ -7,27 +7,21 @@ record, and so a miss.
 from __future__ import annotations
 
 import struct
-from hashlib import blake2b
 from zlib import crc32
 
 import orjson
 
 from gateway_cache.entry import Entry
 from gateway_cache.files import BodyFile
+from gateway_cache.keys import digest
 from gateway_cache.policy import Terms
 
 FORMAT = 2
-DIGEST_BYTES = 16
 
 _HEAD = struct.Struct(">QBII")
 """When it came, format, bytes of JSON, checksum of what follows."""
 STAMP = struct.Struct(">Q")
 """When it came, alone: nanoseconds since the epoch."""
-
-
-def digest(text: bytes) -> bytes:
-    """What stands for a URL in keys."""
-    return blake2b(text, digest_size=DIGEST_BYTES).digest()
 
 
 def key_of(url: bytes, entry: Entry) -> bytes:
@@ -92,4 +86,4 @@ def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
         return None
 
 
-__all__ = ["STAMP", "digest", "key_of", "read_meta", "read_record", "record_of"]
+__all__ = ["STAMP", "key_of", "read_meta", "read_record", "record_of"]
