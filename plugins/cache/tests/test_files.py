@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from gateway_cache import fetching
 from gateway_cache.entry import Entry
+from gateway_cache.fetching import Fetch
 from gateway_cache.files import Spill
 from gateway_cache.policy import Terms
 from gateway_cache.purging import Purge
@@ -20,6 +22,7 @@ from gateway_cache.window import Window
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import ResponseCut
 from gateway.testing import CutShort, reply, wait_until
 
 FRESH = b"Cache-Control: max-age=600"
@@ -233,3 +236,22 @@ def test_a_window_has_what_was_not_dropped(pieces, data):
         piece = window.at(place)
         assert piece
         assert whole[place:].startswith(piece)
+
+
+def test_of_a_body_that_is_not_stored_a_reader_who_stalls_is_left_behind(monkeypatch):
+    monkeypatch.setattr(fetching, "STALL_SECONDS", 0.05)
+    terms = Terms(60.0, False, False, 0.0, 0.0, frozenset())
+
+    async def endless():
+        for _ in range(64):
+            yield bytes(100_000)
+
+    async def read() -> None:
+        fetch = Fetch(Entry(("route", "app"), 200, [], terms, (), (), 0.0), endless(), None, 1000, lambda _: None)
+        stalled, steady = fetch.reader(), fetch.reader()
+        assert len(await anext(stalled)) == 100_000
+        assert [len(piece) async for piece in steady] == [100_000] * 64
+        with pytest.raises(ResponseCut, match="held up others"):
+            await anext(stalled)
+
+    asyncio.run(read())

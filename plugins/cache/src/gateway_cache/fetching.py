@@ -21,6 +21,8 @@ AHEAD_BYTES = 1024 * 1024
 """How far an endpoint is read ahead of the slowest reader of a body that turned out too long to be stored."""
 
 
+STALL_SECONDS = 10.0
+"""So long one reader may hold up others of such a body."""
 WRITE_BYTES = 1024 * 1024
 """A file is written in steps of this size, for each takes a thread."""
 
@@ -166,11 +168,16 @@ class Fetch:
     async def _wait_for_readers(self) -> bool:
         """Until the slowest has come near enough; False if there is none left."""
         while self._readers:
-            self.window.drop(min(reader.place for reader in self._readers))
+            slowest = min(self._readers, key=lambda reader: reader.place)
+            self.window.drop(slowest.place)
             if self.window.end - self.window.start <= AHEAD_BYTES:
                 return True
             self._moved.clear()
-            await self._moved.wait()
+            try:
+                async with asyncio.timeout(STALL_SECONDS if len(self._readers) > 1 else None):
+                    await self._moved.wait()
+            except TimeoutError:
+                slowest.fail(ResponseCut("its client held up others who get the same body"))
         return False
 
     async def piece(self, reader: Reader) -> bytes | None:
