@@ -5,6 +5,7 @@ Owns everything that is started and stops it all. Does not measure.
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import os
 import pwd
@@ -14,9 +15,12 @@ import ssl
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from perf import processes, tools
@@ -158,9 +162,37 @@ def mismatch(url: str, check: Check) -> str:
     response, body = get(url, check.path, check.headers)
     if response.status != check.status:
         return f"status {response.status} where {check.status} was expected"
+    coding = response.headers.get("content-encoding", "")
+    if coding != check.coding:
+        return f"content coding {coding or 'none'} where {check.coding or 'none'} was expected"
+    try:
+        body = decoded(body, coding)
+    except ValueError as error:
+        return str(error)
     if check.body_bytes is not None and len(body) != check.body_bytes:
         return f"{len(body)} bytes where {check.body_bytes} were expected"
     return ""
+
+
+def decoded(body: bytes, coding: str) -> bytes:
+    """A whole body without its coding. Raises ValueError when it is not in that coding, or not whole."""
+    if not coding:
+        return body
+    zstd = _zstd()
+    try:
+        return gzip.decompress(body) if coding == "gzip" else bytes(zstd.decompress(body))
+    except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
+        raise ValueError(f"the body is not {coding}: {error}") from error
+
+
+def _zstd() -> Any:
+    """From 3.14 on Python has it; before, the package that gateway-compression needs, too. Raises Unavailable."""
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    raise Unavailable("backports.zstd is not installed (pip install backports.zstd)")
 
 
 def get(url: str, path: str, headers: Sequence[str]) -> tuple[http.client.HTTPResponse, bytes]:
