@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from perf import processes, tools
+from perf import processes, texts, tools
 from perf.model import Check, Plan, Unavailable
 from perf.processes import Process
 
 HERE = Path(__file__).parent
 READY_SECONDS = 20.0
 SMALL_BODY = 132
+TEXT_BODY = 32 * 1024
 LARGE_BODY = 1024 * 1024
 MOST_ENDPOINTS = 100
 
@@ -54,7 +55,7 @@ class Lab:
         port, other = free_port(), free_port()
         more = [f"127.0.0.{number}:{port}" for number in range(2, MOST_ENDPOINTS)]
         self.origins = (f"127.0.0.1:{port}", f"127.0.0.1:{other}", *more)
-        """Addresses of the same origin: `/large` is the 1 MiB body, anything else the small one."""
+        """Addresses of the same origin: `/large` is of 1 MiB, `/text` is worth compressing, all else is small."""
         self._started: list[Process] = []
 
     def __enter__(self) -> Lab:
@@ -72,6 +73,7 @@ class Lab:
 
     def _start_origin(self) -> None:
         (self.dir / "large").write_bytes(os.urandom(1024) * (LARGE_BODY // 1024))
+        (self.dir / "text").write_bytes(texts.answer(TEXT_BODY))
         conf = self.fill(
             "origin.conf",
             USER=user_directive(),

@@ -17,7 +17,7 @@ REQUEST_ID = "request_header X-Request-ID {http.request.uuid}\n\theader X-Reques
 CHECKS = "health_uri /\n\t\thealth_interval 1s"
 
 
-def caddy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = False) -> Contender:
+def caddy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = False, coding: str = "") -> Contender:
     """One core; it keeps as many upstream connections as there are clients."""
 
     def launch(lab: Lab) -> Server:
@@ -27,6 +27,7 @@ def caddy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = False)
             PORT=port,
             LOG=LOG.format(path=lab.dir / "caddy.access") if balancer else "",
             REQUEST_ID=REQUEST_ID if balancer else "",
+            ENCODE=f"encode {coding}" if coding else "",
             BALANCE="cookie lb a-secret" if sessions else "least_conn" if balancer else "round_robin",
             CHECKS=CHECKS if sessions else "",
             RETRIES="lb_retries 2" if balancer else "",
