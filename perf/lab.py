@@ -32,6 +32,9 @@ READY_SECONDS = 20.0
 SMALL_BODY = 132
 TEXT_BODY = 32 * 1024
 LARGE_BODY = 1024 * 1024
+SMALL_FILE = 2 * 1024
+LARGE_FILE = LARGE_BODY
+"""So that the scenario `large` tells what the same bytes cost from an endpoint."""
 MOST_ENDPOINTS = 100
 
 
@@ -56,6 +59,8 @@ class Lab:
         more = [f"127.0.0.{number}:{port}" for number in range(2, MOST_ENDPOINTS)]
         self.origins = (f"127.0.0.1:{port}", f"127.0.0.1:{other}", *more)
         """Addresses of the same origin: `/large` is of 1 MiB, `/text` is worth compressing, all else is small."""
+        self.files = self.dir / "files"
+        """A folder for contenders to serve: `/assets/small.css` and `/assets/large.bin`, which the origin lacks."""
         self._started: list[Process] = []
 
     def __enter__(self) -> Lab:
@@ -74,6 +79,10 @@ class Lab:
     def _start_origin(self) -> None:
         (self.dir / "large").write_bytes(os.urandom(1024) * (LARGE_BODY // 1024))
         (self.dir / "text").write_bytes(texts.answer(TEXT_BODY))
+        assets = self.files / "assets"
+        assets.mkdir(parents=True)
+        (assets / "small.css").write_bytes(texts.answer(SMALL_FILE))
+        (assets / "large.bin").write_bytes(os.urandom(1024) * (LARGE_FILE // 1024))
         conf = self.fill(
             "origin.conf",
             USER=user_directive(),

@@ -31,6 +31,16 @@ GZIP = """gzip on;
     gzip_min_length 1k;
     gzip_vary on;"""
 
+FILES = """location /assets/ {{
+            root {root};
+            types {{ text/css css; }}
+            default_type application/octet-stream;
+            sendfile on;
+            # A look at the disk holds for a second, as with the gateway.
+            open_file_cache max=1000;
+            open_file_cache_valid 1s;
+        }}"""
+
 
 def nginx(
     *,
@@ -40,10 +50,11 @@ def nginx(
     routes: Routes = (),
     cache: bool = False,
     gzip_level: int = 0,
+    files: bool = False,
 ) -> Contender:
     """A plain reverse proxy; with the directive of a `balancer` it does what the profile l7-balancer does.
 
-    A `gzip_level` of 0 is none.
+    A `gzip_level` of 0 is none; `files` are the lab's, before the endpoints.
     """
 
     def launch(lab: Lab) -> Server:
@@ -55,6 +66,7 @@ def nginx(
             routes=routes,
             cache=cache,
             gzip_level=gzip_level,
+            files=files,
         )
 
     return Contender("nginx", "nginx", launch)
@@ -89,6 +101,7 @@ def _start(
     routes: Routes = (),
     cache: bool = False,
     gzip_level: int = 0,
+    files: bool = False,
     decider: int = 0,
 ) -> Server:
     port = free_port()
@@ -105,6 +118,7 @@ def _start(
         REQUEST_ID=REQUEST_ID if balancer else "",
         CACHE=CACHE.format(dir=lab.dir / f"nginx-{port}-cache") if cache else "",
         GZIP=GZIP.format(level=gzip_level) if gzip_level else "",
+        FILES=FILES.format(root=lab.files) if files else "",
         DECIDE="auth_request /_decide;" if decider else "",
         DECIDER=decider or 9,
         NAMES=_server_name(routes[0]) if routes else "",

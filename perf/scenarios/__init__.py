@@ -15,6 +15,7 @@ from perf.scenarios import (
     python_hook,
     scale,
     sessions,
+    static,
     tls,
 )
 
@@ -29,5 +30,7 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "cache-hit": cache_hit.scenario,
     "compress-gzip": compress.with_gzip,
     "compress-zstd": compress.with_zstd,
+    "static-small": static.small,
+    "static-large": static.large,
     "plugins": plugins.scenario,
 }
