@@ -8,11 +8,7 @@ thread; times are CPU time, the least of many tries. Libraries that are not inst
 from __future__ import annotations
 
 import asyncio
-import inspect
-import json
 import platform
-import pydoc
-import random
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +21,8 @@ from typing import Any, TypeAlias
 
 import click
 
+from perf.texts import bodies
+
 Encode: TypeAlias = Callable[[bytes], bytes]
 
 SIZES = {"2 KiB": 2 << 10, "32 KiB": 32 << 10, "1 MiB": 1 << 20}
@@ -32,13 +30,6 @@ GZIP_BITS = 31
 WINDOW_LOG = 18
 """As in the plugin; others are named."""
 PACKAGES = ("zlib-ng", "isal", "brotli", "brotlicffi", "backports.zstd", "zstandard")
-MODULES = (
-    "argparse", "asyncio.base_events", "collections", "configparser", "csv", "datetime", "decimal", "difflib",
-    "email.message", "http.client", "http.server", "inspect", "logging", "mailbox", "pathlib", "pickle", "pydoc",
-    "random", "shutil", "smtplib", "socket", "ssl", "statistics", "subprocess", "tarfile", "threading", "typing",
-    "urllib.request", "uuid", "zipfile",
-)  # fmt: skip
-"""Of the standard library: their documentation is the HTML, their source the script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +38,6 @@ class Figure:
 
     microseconds: float
     ratio: float
-
-
-def bodies() -> dict[str, bytes]:
-    """Much text of each kind, the same on every run of one Python."""
-    modules = [import_module(name) for name in MODULES]
-    source = "".join(map(inspect.getsource, modules))
-    document = pydoc.HTMLDoc()
-    return {
-        "html": "".join(map(document.docmodule, modules)).encode("utf-8", "replace"),
-        "json": json.dumps(orders(source), separators=(",", ":")).encode(),
-        "script": source.encode(),
-    }
-
-
-def orders(text: str) -> list[dict[str, Any]]:
-    """What an API might say, with words from a text."""
-    draw = random.Random(1)
-    words = [word for word in text.split() if word.isalpha()]
-
-    def line() -> dict[str, Any]:
-        title = " ".join(draw.choices(words, k=4))
-        return {"sku": f"{draw.getrandbits(32):08x}", "title": title, "price": draw.randint(100, 99999) / 100}
-
-    return [
-        {
-            "id": draw.getrandbits(40),
-            "customer": " ".join(draw.choices(words, k=2)),
-            "created_at": f"2026-{draw.randint(1, 12):02}-{draw.randint(1, 28):02}T{draw.randint(0, 23):02}:15:00Z",
-            "status": draw.choice(("open", "paid", "sent")),
-            "lines": [line() for _ in range(draw.randint(1, 5))],
-        }
-        for _ in range(5000)
-    ]
 
 
 def contenders() -> Iterator[tuple[str, str, Encode]]:

@@ -5,6 +5,7 @@ Owns everything that is started and stops it all. Does not measure.
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import os
 import pwd
@@ -14,19 +15,26 @@ import ssl
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from perf import processes, tools
+from perf import processes, texts, tools
 from perf.model import Check, Plan, Unavailable
 from perf.processes import Process
 
 HERE = Path(__file__).parent
 READY_SECONDS = 20.0
 SMALL_BODY = 132
+TEXT_BODY = 32 * 1024
 LARGE_BODY = 1024 * 1024
+SMALL_FILE = 2 * 1024
+LARGE_FILE = LARGE_BODY
+"""So that the scenario `large` tells what the same bytes cost from an endpoint."""
 MOST_ENDPOINTS = 100
 
 
@@ -50,7 +58,9 @@ class Lab:
         port, other = free_port(), free_port()
         more = [f"127.0.0.{number}:{port}" for number in range(2, MOST_ENDPOINTS)]
         self.origins = (f"127.0.0.1:{port}", f"127.0.0.1:{other}", *more)
-        """Addresses of the same origin: `/large` is the 1 MiB body, anything else the small one."""
+        """Addresses of the same origin: `/large` is of 1 MiB, `/text` is worth compressing, all else is small."""
+        self.files = self.dir / "files"
+        """A folder for contenders to serve: `/assets/small.css` and `/assets/large.bin`, which the origin lacks."""
         self._started: list[Process] = []
 
     def __enter__(self) -> Lab:
@@ -68,6 +78,11 @@ class Lab:
 
     def _start_origin(self) -> None:
         (self.dir / "large").write_bytes(os.urandom(1024) * (LARGE_BODY // 1024))
+        (self.dir / "text").write_bytes(texts.answer(TEXT_BODY))
+        assets = self.files / "assets"
+        assets.mkdir(parents=True)
+        (assets / "small.css").write_bytes(texts.answer(SMALL_FILE))
+        (assets / "large.bin").write_bytes(os.urandom(1024) * (LARGE_FILE // 1024))
         conf = self.fill(
             "origin.conf",
             USER=user_directive(),
@@ -158,9 +173,37 @@ def mismatch(url: str, check: Check) -> str:
     response, body = get(url, check.path, check.headers)
     if response.status != check.status:
         return f"status {response.status} where {check.status} was expected"
+    coding = response.headers.get("content-encoding", "")
+    if coding != check.coding:
+        return f"content coding {coding or 'none'} where {check.coding or 'none'} was expected"
+    try:
+        body = decoded(body, coding)
+    except ValueError as error:
+        return str(error)
     if check.body_bytes is not None and len(body) != check.body_bytes:
         return f"{len(body)} bytes where {check.body_bytes} were expected"
     return ""
+
+
+def decoded(body: bytes, coding: str) -> bytes:
+    """A whole body without its coding. Raises ValueError when it is not in that coding, or not whole."""
+    if not coding:
+        return body
+    zstd = _zstd()
+    try:
+        return gzip.decompress(body) if coding == "gzip" else bytes(zstd.decompress(body))
+    except (OSError, EOFError, zlib.error, zstd.ZstdError) as error:
+        raise ValueError(f"the body is not {coding}: {error}") from error
+
+
+def _zstd() -> Any:
+    """From 3.14 on Python has it; before, the package that gateway-compression needs, too. Raises Unavailable."""
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    raise Unavailable("backports.zstd is not installed (pip install backports.zstd)")
 
 
 def get(url: str, path: str, headers: Sequence[str]) -> tuple[http.client.HTTPResponse, bytes]:

@@ -34,7 +34,10 @@ class Check:
     """One request that must be answered as said before anything is measured."""
 
     status: int = 200
+    coding: str = ""
+    """What Content-Encoding has to say: gzip or zstd, or empty for none."""
     body_bytes: int | None = None
+    """The length of the body, decoded."""
     headers: tuple[str, ...] = ()
     path: str = "/"
 

@@ -16,9 +16,13 @@ REQUEST_ID = "request_header X-Request-ID {http.request.uuid}\n\theader X-Reques
 
 CHECKS = "health_uri /\n\t\thealth_interval 1s"
 
+FILES = "handle /assets/* {{\n\t\troot * {root}\n\t\tfile_server\n\t}}"
 
-def caddy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = False) -> Contender:
-    """One core; it keeps as many upstream connections as there are clients."""
+
+def caddy(
+    *, endpoints: int = 1, balancer: bool = False, sessions: bool = False, coding: str = "", files: bool = False
+) -> Contender:
+    """One core; it keeps as many upstream connections as there are clients. `files` are the lab's."""
 
     def launch(lab: Lab) -> Server:
         port = free_port()
@@ -27,6 +31,8 @@ def caddy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = False)
             PORT=port,
             LOG=LOG.format(path=lab.dir / "caddy.access") if balancer else "",
             REQUEST_ID=REQUEST_ID if balancer else "",
+            ENCODE=f"encode {coding}" if coding else "",
+            FILES=FILES.format(root=lab.files) if files else "",
             BALANCE="cookie lb a-secret" if sessions else "least_conn" if balancer else "round_robin",
             CHECKS=CHECKS if sessions else "",
             RETRIES="lb_retries 2" if balancer else "",

@@ -12,6 +12,8 @@ from perf.model import SUBJECT, Contender, Routes, Unavailable
 
 SESSIONS = 'plugins.persistence = { method = "cookie", secret = "the benchmark\'s own secret" }'
 
+FILES = 'plugins.static = {{ root = "{root}", missing = "pass" }}'
+
 
 def gateway(
     label: str = SUBJECT,
@@ -22,10 +24,14 @@ def gateway(
     tls: bool = False,
     routes: Routes = (),
     sessions: bool = False,
+    files: bool = False,
     repeats: int = 1,
     note: str = "",
 ) -> Contender:
-    """One worker. `plugins` are written as the site file has them: names quoted, tables as tables."""
+    """One worker. `plugins` are written as the site file has them: names quoted, tables as tables.
+
+    `files` are the lab's, before the endpoints; they need a profile that knows `static`.
+    """
 
     def launch(lab: Lab) -> Server:
         if profile:
@@ -39,6 +45,7 @@ def gateway(
             "workers = 1",
             f'admin_socket = "{folder}/admin.sock"',
             SESSIONS if sessions else "",
+            FILES.format(root=lab.files) if files else "",
             "[[listeners]]",
             f'bind = "127.0.0.1:{port}"',
             _tls(lab) if tls else "",

@@ -25,14 +25,49 @@ CACHE = """proxy_cache_path {dir} levels=1:2 keys_zone=cache:16m max_size=64m;
     proxy_cache_lock on;
     add_header Cache-Status $upstream_cache_status always;"""
 
+GZIP = """gzip on;
+    gzip_comp_level {level};
+    gzip_types application/json;
+    gzip_min_length 1k;
+    gzip_vary on;"""
+
+FILES = """location /assets/ {{
+            root {root};
+            types {{ text/css css; }}
+            default_type application/octet-stream;
+            sendfile on;
+            # A look at the disk holds for a second, as with the gateway.
+            open_file_cache max=1000;
+            open_file_cache_valid 1s;
+        }}"""
+
 
 def nginx(
-    *, endpoints: int = 1, tls: bool = False, balancer: str = "", routes: Routes = (), cache: bool = False
+    *,
+    endpoints: int = 1,
+    tls: bool = False,
+    balancer: str = "",
+    routes: Routes = (),
+    cache: bool = False,
+    gzip_level: int = 0,
+    files: bool = False,
 ) -> Contender:
-    """A plain reverse proxy; with the directive of a `balancer` it does what the profile l7-balancer does."""
+    """A plain reverse proxy; with the directive of a `balancer` it does what the profile l7-balancer does.
+
+    A `gzip_level` of 0 is none; `files` are the lab's, before the endpoints.
+    """
 
     def launch(lab: Lab) -> Server:
-        return _start(lab, endpoints=endpoints, tls=tls, balancer=balancer, routes=routes, cache=cache)
+        return _start(
+            lab,
+            endpoints=endpoints,
+            tls=tls,
+            balancer=balancer,
+            routes=routes,
+            cache=cache,
+            gzip_level=gzip_level,
+            files=files,
+        )
 
     return Contender("nginx", "nginx", launch)
 
@@ -65,6 +100,8 @@ def _start(
     balancer: str = "",
     routes: Routes = (),
     cache: bool = False,
+    gzip_level: int = 0,
+    files: bool = False,
     decider: int = 0,
 ) -> Server:
     port = free_port()
@@ -80,6 +117,8 @@ def _start(
         BALANCER=f"{balancer};" if balancer else "",
         REQUEST_ID=REQUEST_ID if balancer else "",
         CACHE=CACHE.format(dir=lab.dir / f"nginx-{port}-cache") if cache else "",
+        GZIP=GZIP.format(level=gzip_level) if gzip_level else "",
+        FILES=FILES.format(root=lab.files) if files else "",
         DECIDE="auth_request /_decide;" if decider else "",
         DECIDER=decider or 9,
         NAMES=_server_name(routes[0]) if routes else "",

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from perf.model import Scenario
-from perf.scenarios import cache_hit, l7_balancer, large, plain, plugins, python_hook, scale, sessions, tls
+from perf.scenarios import (
+    cache_hit,
+    compress,
+    l7_balancer,
+    large,
+    plain,
+    plugins,
+    python_hook,
+    scale,
+    sessions,
+    static,
+    tls,
+)
 
 SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "plain": plain.scenario,
@@ -16,5 +28,9 @@ SCENARIOS: dict[str, Callable[[], Scenario]] = {
     "tls": tls.scenario,
     "large": large.scenario,
     "cache-hit": cache_hit.scenario,
+    "compress-gzip": compress.with_gzip,
+    "compress-zstd": compress.with_zstd,
+    "static-small": static.small,
+    "static-large": static.large,
     "plugins": plugins.scenario,
 }
