@@ -109,3 +109,11 @@ def test_the_command_line_takes_a_folder_with_and_without_an_upstream(tmp_path):
     assert "→ static" in both.stdout
     missing = run_command("check", *words[:-1], "nowhere", directory=tmp_path)
     assert missing.returncode == 2
+
+
+def test_of_files_only_what_is_encoded_is_stored(site):
+    """To send a file anew costs less than to see whether it is still the same; to encode it anew does not."""
+    told = b"gateway; fwd=uri-miss; fwd-status=200"
+    assert [ask(site, "/small.txt").header("cache-status") for _ in range(2)] == [told] * 2
+    page = [ask(site, "/page.html?1", "Accept-Encoding: br").header("cache-status") for _ in range(2)]
+    assert page == [told + b"; stored", b"gateway; fwd=stale; fwd-status=304; stored"]

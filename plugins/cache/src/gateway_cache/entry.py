@@ -95,7 +95,7 @@ class Entry:
         return self if self.file is None else self._holding(b"")
 
     def _holding(self, body: bytes | FileBody) -> Entry:
-        entry = self._with(self.headers, self.terms, self.born)
+        entry = self.with_fields(self.headers, self.terms, self.born)
         entry.body = body
         return entry
 
@@ -110,18 +110,25 @@ class Entry:
         return entry
 
     def validated(self, fresh: RawHeaders, terms: Terms, born: float) -> Entry:
-        """What it is after a 304 with these fields (RFC 9111 4.3.4)."""
+        """What it is after a response with these fields that is about the same (RFC 9111 3.4)."""
+        return self.with_fields(self.merged(fresh), terms, born)
+
+    def merged(self, fresh: RawHeaders) -> RawHeaders:
+        """Its fields, and in place of those that bear the same names these (RFC 9111 3.2)."""
         replaced = {name for name, _ in fresh} - NOT_UPDATED - NOT_KEPT
         kept = [field for field in self.headers if field[0] not in replaced]
         kept += [field for field in fresh if field[0] in replaced]
-        return self._with(kept, terms, born)
+        return kept
 
     def outdated(self, now: float) -> Entry:
         """The same, stale from now on."""
         lifetime = max(0.0, min(self.terms.lifetime, now - self.born))
-        return self._with(self.headers, self.terms._replace(lifetime=lifetime, while_revalidating=0.0), self.born)
+        return self.with_fields(
+            self.headers, self.terms._replace(lifetime=lifetime, while_revalidating=0.0), self.born
+        )
 
-    def _with(self, headers: RawHeaders, terms: Terms, born: float) -> Entry:
+    def with_fields(self, headers: RawHeaders, terms: Terms, born: float) -> Entry:
+        """The same with other fields."""
         entry = Entry(self.place, self.status, headers, terms, self.vary, self.selecting, born, self.parts)
         entry.body = self.body
         if self.file is not None:

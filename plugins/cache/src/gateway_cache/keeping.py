@@ -5,12 +5,12 @@ Owns the making of entries. Whether a response allows it is decided by `policy`.
 
 from __future__ import annotations
 
-from gateway import Exchange, Response
+from gateway import Exchange, Headers, Response
 from gateway_cache.config import Config
 from gateway_cache.entry import Entry, birth, stored_headers
 from gateway_cache.lookup import Lookup
 from gateway_cache.partial import announced, strong_validator
-from gateway_cache.policy import terms_of
+from gateway_cache.policy import Terms, terms_of
 from gateway_cache.selecting import has_strange_coding, selecting_values, vary_names
 from gateway_cache.serving import length_of
 from gateway_cache.validation import confirms
@@ -37,6 +37,8 @@ def kept(exchange: Exchange, lookup: Lookup, response: Response, config: Config,
     terms = terms_of(response.status, headers, lookup.has_authorization, date, config, may_guess=may_guess)
     if isinstance(terms, str):
         return None
+    if not exchange.attempts and _is_cheaper_anew(headers, terms):
+        return None
     is_fresh = now < born + terms.lifetime + terms.while_revalidating
     if not is_fresh and b"etag" not in headers and b"last-modified" not in headers:
         return None  # it could never be used
@@ -45,6 +47,11 @@ def kept(exchange: Exchange, lookup: Lookup, response: Response, config: Config,
     entry = Entry(lookup.place, response.status, stored, terms, vary, selecting, born, parts)
     # A part that cannot be told from one of other bytes is of use to nobody.
     return None if parts is not None and strong_validator(entry) is None else entry
+
+
+def _is_cheaper_anew(headers: Headers, terms: Terms) -> bool:
+    """Whether a plugin had better be asked each time: it would be, to confirm, and has nothing to encode again."""
+    return (terms.lifetime <= 0 or terms.is_validated) and b"content-encoding" not in headers
 
 
 def _longest(response: Response, config: Config) -> int:
@@ -63,12 +70,13 @@ def confirmed(
     if not confirms(response, entry):
         return None
     born, date = birth(response.headers, lookup.asked, now)
-    headers = entry.validated(stored_headers(response, now), entry.terms, born).response().headers
+    merged = entry.merged(stored_headers(response, now))
+    headers = Headers.adopt(merged)
     may_guess = bool(exchange.attempts)
     terms = terms_of(entry.status, headers, lookup.has_authorization, date, config, may_guess=may_guess)
     if isinstance(terms, str):
         return None
-    return entry.validated(stored_headers(response, now, terms.hidden), terms, born)
+    return entry.with_fields([field for field in merged if field[0] not in terms.hidden], terms, born)
 
 
 __all__ = ["confirmed", "kept"]
