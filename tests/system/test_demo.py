@@ -12,12 +12,15 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+import pytest
+
 from gateway.testing import Client, run_command, wait_until
 from gateway.testing.tree import is_alive, tree_of
 
 SUMMARY = re.compile(
     r"^(\d+) requests: one (\d+), two (\d+), three (\d+)(?:, four (\d+))?; none failed", re.MULTILINE
 )
+PROXY_SUMMARY = re.compile(r"^\d+ requests: fresh \d+, stale 0, confirmed \d+, fetched \d+; none failed", re.M)
 
 
 def test_requests_spread_over_three_origins(tmp_path):
@@ -79,10 +82,17 @@ def test_control_c_ends_everything_with_exit_status_0(demo):
         assert probe.connect_ex((address.hostname, address.port)) != 0
 
 
-def test_on_a_terminal_a_table_is_redrawn_until_control_c():
+@pytest.mark.parametrize(
+    ("profile", "head", "column", "summary"),
+    [
+        pytest.param("l7-balancer", b"Origin", b"Strangers", SUMMARY, id="l7-balancer"),
+        pytest.param("reverse-proxy", b"Readers get it", b"stale from", PROXY_SUMMARY, id="reverse-proxy"),
+    ],
+)
+def test_on_a_terminal_a_table_is_redrawn_until_control_c(profile, head, column, summary):
     ours, theirs = os.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "gateway", "demo", "--listen", "127.0.0.1:0"],
+        [sys.executable, "-m", "gateway", "demo", profile, "--listen", "127.0.0.1:0"],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -97,14 +107,14 @@ def test_on_a_terminal_a_table_is_redrawn_until_control_c():
                     shown += os.read(ours, 1 << 16)
                 except OSError:  # the last one has closed the terminal
                     break
-            if not is_interrupted and shown.count(b"Origin") > 5:
+            if not is_interrupted and shown.count(head) > 5:
                 demo.send_signal(signal.SIGINT)
                 is_interrupted = True
         os.close(ours)
         assert demo.wait(10) == 0
-    assert b"Strangers" in shown
+    assert column in shown
     assert b"Traceback" not in shown
-    assert SUMMARY.search(shown.replace(b"\r", b"").replace(b"\x1b[?25h", b"").decode())
+    assert summary.search(shown.replace(b"\r", b"").replace(b"\x1b[?25h", b"").decode())
 
 
 def test_a_gateway_that_dies_ends_the_demo_and_is_told(demo):
@@ -134,3 +144,10 @@ def test_an_address_that_is_none_is_named_in_one_line(tmp_path):
     done = run_command("demo", "--listen", "unix:/tmp/x.sock", directory=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "ADDRESS:PORT" in done.stderr
+
+
+def test_a_profile_without_a_tour_is_refused_and_the_others_are_named(tmp_path):
+    done = run_command("demo", "l4-balancer", directory=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "l7-balancer" in done.stderr
+    assert "reverse-proxy" in done.stderr

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.demo import l7_balancer
+from gateway.cli.demo import l7_balancer, reverse_proxy
 from gateway.cli.demo.child import PATIENCE_SECONDS
 from gateway.cli.demo.screen import Screen
 from gateway.cli.demo.show import Show, Stage
 from gateway.config.model import parse_bind
 from gateway.errors import ConfigurationError
 
-STAGES: dict[str, Stage] = {"l7-balancer": l7_balancer.staged}
+STAGES: dict[str, Stage] = {"l7-balancer": l7_balancer.staged, "reverse-proxy": reverse_proxy.staged}
 PREFERRED = "127.0.0.1:8080"
 STEP_SECONDS = 18.0
 LOOK_SECONDS = 0.25
@@ -39,7 +39,12 @@ LOOK_SECONDS = 0.25
 )
 @click.option("--duration", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Stop after so long.")
 def demo(profile: str, listen: str | None, step: float, duration: float | None) -> None:
-    """Take a tour of two minutes: balancing, sessions, an endpoint that dies and comes back, a drain, a canary."""
+    """Take a tour of two minutes, of one of two profiles.
+
+    l7-balancer, which is the default: balancing, sessions, an endpoint that dies and comes back, a drain, a canary.
+
+    reverse-proxy: misses and hits, one fetch for many, codings, an origin that stops, a purge, a page with a film.
+    """
     asyncio.run(_demo(STAGES[profile], _checked(listen) if listen else _preferred(), step, duration))
 
 
