@@ -1,6 +1,7 @@
 # Everything happens in .venv, which is made on first use. Needed beforehand: Python >= 3.11 with venv, and make.
 #
 #   PYTHON=python3.13   the Python to make .venv from; by default the first of these that is new enough
+#   PROFILE=NAME        whose tour make demo takes: l7-balancer, or reverse-proxy
 #   ARGS="..."          passed on: make test ARGS="tests/unit -q", make demo ARGS="--listen 127.0.0.1:9000"
 
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
@@ -22,7 +23,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: $(READY) ## Take a tour of two minutes: a gateway, small origins, and what becomes of requests
-	@$(BIN)/gateway demo $(ARGS)
+	@$(BIN)/gateway demo $(PROFILE) $(ARGS)
 
 # Two tests a core: they wait much, for processes and for deadlines.
 test: export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell expr 2 \* `nproc`)

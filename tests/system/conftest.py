@@ -6,10 +6,12 @@ of their own start their own with the `gateway` and `origin` fixtures.
 
 from __future__ import annotations
 
+import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,52 @@ class Steady:
 def steady() -> Iterator[Steady]:
     with ExitStack() as stack:
         yield Steady(stack)
+
+
+class Demo(subprocess.Popen[str]):
+    """A running `gateway demo`, on a port that is free."""
+
+    COMMAND = (sys.executable, "-m", "gateway", "demo", "--listen", "127.0.0.1:0")
+
+    def __init__(self, *arguments: str) -> None:
+        pipe = subprocess.PIPE
+        super().__init__([*self.COMMAND, *arguments], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+
+    def read_url(self) -> str:
+        """Where its gateway listens, once that is said."""
+        for line in self.stdout:
+            if found := re.match(r"gateway +(http://\S+)", line):
+                return found[1]
+        raise AssertionError(self.stderr.read())
+
+    def interrupt(self) -> tuple[str, str]:
+        """What is left to read of its output and errors, after Ctrl-C."""
+        self.send_signal(signal.SIGINT)
+        return self.communicate(timeout=15)
+
+
+@contextmanager
+def demos() -> Iterator[Callable[..., Demo]]:
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> Demo:
+            demo = stack.enter_context(Demo(*arguments))
+            stack.callback(demo.kill)
+            stack.callback(lambda: demo.poll() is None and demo.interrupt())
+            return demo
+
+        yield start
+
+
+@pytest.fixture
+def demo() -> Iterator[Callable[..., Demo]]:
+    """Start demos: `demo("reverse-proxy", "--step", "1")`."""
+    with demos() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def module_demo() -> Iterator[Callable[..., Demo]]:
+    """The same for a module."""
+    with demos() as start:
+        yield start

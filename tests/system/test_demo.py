@@ -10,35 +10,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import urlsplit
+
+import pytest
 
 from gateway.testing import Client, run_command, wait_until
 from gateway.testing.tree import is_alive, tree_of
 
-DEMO = (sys.executable, "-m", "gateway", "demo", "--listen", "127.0.0.1:0")
 SUMMARY = re.compile(
     r"^(\d+) requests: one (\d+), two (\d+), three (\d+)(?:, four (\d+))?; none failed", re.MULTILINE
 )
-
-
-@contextmanager
-def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [*DEMO, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as demo:
-        try:
-            yield demo
-        finally:
-            demo.kill()
-
-
-def read_url(demo: subprocess.Popen[str]) -> str:
-    for line in demo.stdout:
-        if found := re.search(r"curl -i (\S+)", line):
-            return found[1]
-    raise AssertionError(demo.stderr.read())
+PROXY_SUMMARY = re.compile(r"^\d+ requests: fresh \d+, stale 0, confirmed \d+, fetched \d+; none failed", re.M)
 
 
 def test_requests_spread_over_three_origins(tmp_path):
@@ -50,17 +32,16 @@ def test_requests_spread_over_three_origins(tmp_path):
     assert re.search(r"^ +1 s   one ", done.stdout, re.MULTILINE)
 
 
-def test_the_tour_goes_past_every_stop_without_a_failed_request(tmp_path):
+def test_the_tour_goes_past_every_stop_without_a_failed_request(demo):
     # The stops take as long as what they show takes; the time of each is only the least.
-    with running("--step", "1") as demo:
-        told = ""
-        for line in demo.stdout:
-            told += line
-            if "gateway explain" in line:
-                break
-        demo.send_signal(signal.SIGINT)
-        rest, errors = demo.communicate(timeout=15)
-    assert (demo.returncode, errors) == (0, "")
+    touring = demo("--step", "1")
+    told = ""
+    for line in touring.stdout:
+        told += line
+        if "gateway explain" in line:
+            break
+    rest, errors = touring.interrupt()
+    assert (touring.returncode, errors) == (0, "")
     assert "✗" not in told
     stops = re.findall(r"^(\d) of 6  (.+)$", told, re.MULTILINE)
     assert [number for number, _ in stops] == list("123456")
@@ -76,37 +57,42 @@ def test_the_tour_goes_past_every_stop_without_a_failed_request(tmp_path):
     assert int(SUMMARY.search(rest)[5]) > 0, "nobody met the canary"
 
 
-def test_a_visitor_is_answered_by_each_of_them():
-    with running() as demo:
-        url = urlsplit(read_url(demo))
-        bodies = set()
-        for _ in range(60):
-            with Client((url.hostname, url.port)) as client:
-                response = client.request(b"POST /hi?x HTTP/1.1\r\nHost: demo\r\nContent-Length: 2\r\n\r\nhi")
-            assert response.status == 200
-            bodies.add(response.text)
-        assert bodies == {f"Hello from {name}: POST /hi?x\n" for name in ("one", "two", "three")}
+def test_a_visitor_is_answered_by_each_of_them(demo):
+    url = urlsplit(demo().read_url())
+    bodies = set()
+    for _ in range(60):
+        with Client((url.hostname, url.port)) as client:
+            response = client.request(b"POST /hi?x HTTP/1.1\r\nHost: demo\r\nContent-Length: 2\r\n\r\nhi")
+        assert response.status == 200
+        bodies.add(response.text)
+    assert bodies == {f"Hello from {name}: POST /hi?x\n" for name in ("one", "two", "three")}
 
 
-def test_control_c_ends_everything_with_exit_status_0():
-    with running() as demo:
-        address = urlsplit(read_url(demo))
-        demo.stdout.readline()
-        everyone = tree_of(demo.pid)
-        assert len(everyone) >= 4, "the demo, the supervisor, two workers"
-        demo.send_signal(signal.SIGINT)
-        rest, errors = demo.communicate(timeout=15)
-        assert (demo.returncode, errors) == (0, "")
-        assert SUMMARY.search(rest)
-        wait_until(lambda: not any(map(is_alive, everyone)), message="something was left behind")
-        with socket.socket() as probe:
-            assert probe.connect_ex((address.hostname, address.port)) != 0
+def test_control_c_ends_everything_with_exit_status_0(demo):
+    ended = demo()
+    address = urlsplit(ended.read_url())
+    ended.stdout.readline()
+    everyone = tree_of(ended.pid)
+    assert len(everyone) >= 4, "the demo, the supervisor, two workers"
+    rest, errors = ended.interrupt()
+    assert (ended.returncode, errors) == (0, "")
+    assert SUMMARY.search(rest)
+    wait_until(lambda: not any(map(is_alive, everyone)), message="something was left behind")
+    with socket.socket() as probe:
+        assert probe.connect_ex((address.hostname, address.port)) != 0
 
 
-def test_on_a_terminal_a_table_is_redrawn_until_control_c():
+@pytest.mark.parametrize(
+    ("profile", "head", "column", "summary"),
+    [
+        pytest.param("l7-balancer", b"Origin", b"Strangers", SUMMARY, id="l7-balancer"),
+        pytest.param("reverse-proxy", b"Readers get it", b"stale from", PROXY_SUMMARY, id="reverse-proxy"),
+    ],
+)
+def test_on_a_terminal_a_table_is_redrawn_until_control_c(profile, head, column, summary):
     ours, theirs = os.openpty()
     with subprocess.Popen(
-        DEMO,
+        [sys.executable, "-m", "gateway", "demo", profile, "--listen", "127.0.0.1:0"],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -121,25 +107,25 @@ def test_on_a_terminal_a_table_is_redrawn_until_control_c():
                     shown += os.read(ours, 1 << 16)
                 except OSError:  # the last one has closed the terminal
                     break
-            if not is_interrupted and shown.count(b"Origin") > 5:
+            if not is_interrupted and shown.count(head) > 5:
                 demo.send_signal(signal.SIGINT)
                 is_interrupted = True
         os.close(ours)
         assert demo.wait(10) == 0
-    assert b"Strangers" in shown
+    assert column in shown
     assert b"Traceback" not in shown
-    assert SUMMARY.search(shown.replace(b"\r", b"").replace(b"\x1b[?25h", b"").decode())
+    assert summary.search(shown.replace(b"\r", b"").replace(b"\x1b[?25h", b"").decode())
 
 
-def test_a_gateway_that_dies_ends_the_demo_and_is_told():
-    with running() as demo:
-        read_url(demo)
-        demo.stdout.readline()
-        supervisor = min(pid for pid in tree_of(demo.pid) if pid != demo.pid)
-        os.kill(supervisor, signal.SIGKILL)
-        _, errors = demo.communicate(timeout=15)
-        assert demo.returncode == 1
-        assert "the gateway ended by itself" in errors
+def test_a_gateway_that_dies_ends_the_demo_and_is_told(demo):
+    orphan = demo()
+    orphan.read_url()
+    orphan.stdout.readline()
+    supervisor = min(pid for pid in tree_of(orphan.pid) if pid != orphan.pid)
+    os.kill(supervisor, signal.SIGKILL)
+    _, errors = orphan.communicate(timeout=15)
+    assert orphan.returncode == 1
+    assert "the gateway ended by itself" in errors
 
 
 def test_a_taken_port_is_named_in_one_line(tmp_path):
@@ -158,3 +144,10 @@ def test_an_address_that_is_none_is_named_in_one_line(tmp_path):
     done = run_command("demo", "--listen", "unix:/tmp/x.sock", directory=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "ADDRESS:PORT" in done.stderr
+
+
+def test_a_profile_without_a_tour_is_refused_and_the_others_are_named(tmp_path):
+    done = run_command("demo", "l4-balancer", directory=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "l7-balancer" in done.stderr
+    assert "reverse-proxy" in done.stderr

@@ -85,8 +85,8 @@ class Reader:
         """Run one command of a console block; what it said."""
         words = shlex.split(command, comments=True)
         match words:
-            case ["make", target]:
-                return make(target)
+            case ["make", target, *variables]:
+                return make(target, *variables)
             case ["pip", "install", *folders]:
                 for folder in folders:
                     assert [*REPOSITORY.glob(f"{folder.removesuffix('/')}/pyproject.toml")], folder
@@ -174,9 +174,9 @@ def file_name(block: Block) -> str:
     return found[1]
 
 
-def make(target: str) -> str:
+def make(target: str, *variables: str) -> str:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    return output_of([require_program("make"), "--dry-run", target], REPOSITORY, environment)
+    return output_of([require_program("make"), "--dry-run", target, *variables], REPOSITORY, environment)
 
 
 def output_of(command: list[str], directory: Path | None = None, environment: dict[str, str] | None = None) -> str:

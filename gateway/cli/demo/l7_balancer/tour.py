@@ -1,26 +1,23 @@
 """The stops of the guided tour: what is done to the gateway, and what is to be seen of it.
 
-Owns their order, texts and deeds. How they look is the view's business.
+Owns their order, texts and deeds. How they look is the screen's business.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from gateway.cli.demo.child import Child
+from gateway.cli.demo.l7_balancer.site import CANARY_ROUTE, UPSTREAM, with_canary
+from gateway.cli.demo.l7_balancer.traffic import Traffic
 from gateway.cli.demo.origin import Origin
-from gateway.cli.demo.site import CANARY_ROUTE, UPSTREAM, with_canary
-from gateway.cli.demo.traffic import Traffic
-from gateway.cli.demo.view import View
+from gateway.cli.demo.screen import Screen
+from gateway.cli.demo.show import Tour
 
 VISITORS = ("ana", "bea", "cem", "dan", "eva", "finn")
-LOOK_SECONDS = 0.1
-PATIENCE_SECONDS = 15.0
-"""How long a stop waits for what it wants to show, beyond its own time."""
 
 
 class Scene:
@@ -51,44 +48,27 @@ class Scene:
         return [visitor.name for visitor in self.traffic.visitors if visitor.at == origin.name]
 
 
-class Tour:
-    """One walk past all stops; each takes `step` seconds, or longer if what it shows takes longer."""
+class BalancerTour(Tour):
+    """Six stops, at each of which something is done to the gateway or to an origin."""
 
-    def __init__(self, scene: Scene, view: View, step: float) -> None:
+    def __init__(self, scene: Scene, screen: Screen, step: float) -> None:
+        super().__init__(screen, step)
         self._scene = scene
-        self._view = view
-        self._step = step
 
-    async def walk(self) -> None:
-        """From the first stop to the last."""
-        stops = (self.balancing, self.sessions, self.death, self.revival, self.drain, self.canary)
-        for number, stop in enumerate(stops, 1):
-            self._place = f"{number} of {len(stops)}"
-            failed = self._scene.traffic.failed
-            await stop()
-            failed = self._scene.traffic.failed - failed
-            self._view.found(f"{failed or 'no'} request{'' if failed == 1 else 's'} failed", is_good=not failed)
-        self._view.stop_at(
-            "The tour is over, and the gateway goes on until Ctrl-C. It is yours to try:",
-            "",
-            "gateway endpoints",
-            f'gateway explain {self._scene.site} "GET /" --live',
-        )
+    @property
+    def stops(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """In their order."""
+        return (self.balancing, self.sessions, self.death, self.revival, self.drain, self.canary)
 
-    def _tell(self, title: str, text: str, *commands: str) -> None:
-        self._view.stop_at(f"{self._place}  {title}", text, *commands)
+    @property
+    def failed(self) -> int:
+        """Requests of ours that failed, up to now."""
+        return self._scene.traffic.failed
 
-    async def _stay(self, since: float) -> None:
-        await asyncio.sleep(max(0.0, since + self._step - time.monotonic()))
-
-    async def _until(self, condition: Callable[[], bool]) -> float:
-        """Seconds until it held. Gives up after a while: the table shows what there is instead."""
-        began = time.monotonic()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while not condition():  # noqa: ASYNC110  # what is looked at are counts, which tell nobody
-                    await asyncio.sleep(LOOK_SECONDS)
-        return time.monotonic() - began
+    @property
+    def commands(self) -> Sequence[str]:
+        """What to try when the tour is over."""
+        return ("gateway endpoints", f'gateway explain {self._scene.site} "GET /" --live')
 
     async def balancing(self) -> None:
         """Requests spread."""
@@ -111,7 +91,7 @@ class Tour:
         at_first = {visitor.name: visitor.at for visitor in traffic.visitors}
         await self._stay(began)
         stayed = sum(at_first[visitor.name] == visitor.at for visitor in traffic.visitors)
-        self._view.found(
+        self._screen.found(
             f"{stayed} of {len(VISITORS)} visitors are where they began", is_good=stayed == len(VISITORS)
         )
 
@@ -126,10 +106,10 @@ class Tour:
         )
         victim.die()
         seconds = await self._state(victim, "down")
-        self._view.found(f"taken out after {seconds:.1f} s")
+        self._screen.found(f"taken out after {seconds:.1f} s")
         await self._until(lambda: not self._scene.guests_of(victim))
         if guests:
-            self._view.found(f"{', '.join(guests)} moved")
+            self._screen.found(f"{', '.join(guests)} moved")
         await self._stay(began)
 
     async def revival(self) -> None:
@@ -141,7 +121,7 @@ class Tour:
         )
         await origin.start()
         seconds = await self._state(origin, "up")
-        self._view.found(f"back after {seconds:.1f} s")
+        self._screen.found(f"back after {seconds:.1f} s")
         await self._stay(began)
 
     async def drain(self) -> None:
@@ -159,9 +139,9 @@ class Tour:
         await self._stay(began)
         came = self._scene.traffic.strangers[origin.name] - before
         guests = self._scene.guests_of(origin)
-        self._view.found(f"{came or 'no'} stranger{'' if came == 1 else 's'} came", is_good=not came)
+        self._screen.found(f"{came or 'no'} stranger{'' if came == 1 else 's'} came", is_good=not came)
         if guests:
-            self._view.found(f"{', '.join(guests)} stayed")
+            self._screen.found(f"{', '.join(guests)} stayed")
         await self._scene.child.ask("enable", upstream=UPSTREAM, endpoint=origin.address)
 
     async def canary(self) -> None:
@@ -180,9 +160,9 @@ class Tour:
         await self._stay(began)
         came = scene.traffic.strangers - before
         guests = scene.guests_of(scene.canary)
-        self._view.found(f"{came[scene.canary.name] / max(1, came.total()):.0%} of the strangers there")
+        self._screen.found(f"{came[scene.canary.name] / max(1, came.total()):.0%} of the strangers there")
         if guests:
-            self._view.found(f"{', '.join(guests)} there")
+            self._screen.found(f"{', '.join(guests)} there")
 
     async def _state(self, origin: Origin, state: str) -> float:
         return await self._until(lambda: self._scene.states.get(origin.address) == state)

@@ -1,4 +1,4 @@
-"""The site file of the demo's gateway, as it is at first and with a canary."""
+"""The site file of this demo's gateway, as it is at first and with a canary."""
 
 from __future__ import annotations
 
