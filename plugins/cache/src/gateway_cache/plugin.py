@@ -50,10 +50,10 @@ class Cache:
         self._name = settings.name.encode()
         self._hit = self._name + b"; hit; ttl=%d"
         self._special = SPECIAL | {b"cookie"} if settings.bypass_cookies else SPECIAL
-        self._stores = Stores(settings)
+        self._flights = Flights()
+        self._stores = Stores(settings, self._flights.void)
         self._memory = self._stores.memory
         self._keys = Keys(settings.ignore_query, is_sorted=settings.sort_query)
-        self._flights = Flights()
         self._tasks: set[asyncio.Task[None]] = set()
         self._state: StateKey[Lookup] = StateKey("cache")
         self._app: App
@@ -66,7 +66,7 @@ class Cache:
     def startup(self, app: App) -> None:
         """Follow what is purged, in whichever worker."""
         self._app = app
-        self._stores.open()
+        self._stores.open(app.metrics)
         self._unsubscribe = app.bus.subscribe(TOPIC, self._on_purge)
         app.metrics.counter("cache_hits", "Responses served from the cache", lambda: self._hits)
         app.metrics.counter("cache_misses", "Requests for which the origin was asked", lambda: self._misses)

@@ -74,6 +74,8 @@ _DATABASES: dict[Path, Database] = {}
 class Disk:
     """The shared store as one App sees it."""
 
+    name = "disk"
+
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
@@ -81,7 +83,9 @@ class Disk:
         self._purges: list[tuple[float, Purge]] = []
         self._purged: dict[bytes, float] = {}
         """URLs that were purged by themselves, and when: an application may do so with every write."""
-        self._is_complaining = False
+        self.is_away = False
+        """Whether it could not do what it was told last."""
+        self.failures = self.left_out = 0
 
     def open(self) -> None:
         """Open the database, or make it. One that is damaged is made anew. Raises ConfigurationError."""
@@ -165,7 +169,7 @@ class Disk:
                 with database.environment.begin(write=True) as transaction:
                     _free(database, transaction, self._max_bytes // 2)
                 self._write(database, key, value, stamp)
-            self._is_complaining = False
+            self.is_away = False
         except (lmdb.Error, OSError) as error:
             self._complain(error)
 
@@ -206,8 +210,9 @@ class Disk:
             self._complain(error)
 
     def _complain(self, error: Exception) -> None:
-        if not self._is_complaining:
-            self._is_complaining = True
+        self.failures += 1
+        if not self.is_away:
+            self.is_away = True
             log.error("cache: %s: %s; the cache goes on with what is in memory", self._folder, error)
 
     def __repr__(self) -> str:
