@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 
 import pytest
@@ -105,6 +106,25 @@ def test_what_is_purged_is_not_found_from_that_moment_on(disk, message):
     disk.put(URL, entry(b"new", born=time.time() + 1))
     written(disk)
     assert disk.find(URL, lambda _: True).body == b"new"
+
+
+@pytest.mark.parametrize("message", [{"urls": [URL.decode()]}, {"tags": ["t2"]}])
+def test_a_new_response_with_an_age_is_found_after_a_purge(disk, message):
+    disk.drop(Purge(message))
+    disk.put(URL, entry(b"new", born=time.time() - 50))
+    written(disk)
+    assert disk.find(URL, lambda _: True).body == b"new"
+
+
+def test_what_waited_to_be_written_when_it_was_purged_is_not_found(disk):
+    go_on = threading.Event()
+    disk._database.writer.submit(go_on.wait)
+    disk.put(URL, entry(born=time.time() + 1))
+    disk._delete = lambda *_: None  # as long as the deletion is still to come
+    disk.drop(Purge({"urls": [URL.decode()]}))
+    go_on.set()
+    written(disk)
+    assert disk.find(URL, lambda _: True) is None
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path):

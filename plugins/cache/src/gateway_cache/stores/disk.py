@@ -23,7 +23,7 @@ import lmdb
 from gateway import ConfigurationError
 from gateway_cache.entry import Entry
 from gateway_cache.purging import Purge
-from gateway_cache.stores.records import STAMP, digest, key_of, read_meta, read_record, record_of
+from gateway_cache.stores.records import STAMP, came_at, digest, key_of, read_meta, read_record, record_of
 
 log = logging.getLogger("gateway.cache")
 
@@ -35,7 +35,7 @@ MAX_VARIANTS = 64
 """Responses to one URL that are looked at."""
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 """What may wait for a slow disk; more is not stored there."""
-PURGE_SECONDS = 60.0
+PURGE_NANOSECONDS = 60 * 10**9
 """So long a purge is remembered: by then its records are gone."""
 
 SPARE = 2
@@ -80,9 +80,9 @@ class Disk:
         self._folder = folder
         self._max_bytes = max_bytes
         self._database: Database | None = None
-        self._purges: list[tuple[float, Purge]] = []
-        self._purged: dict[bytes, float] = {}
-        """URLs that were purged by themselves, and when: an application may do so with every write."""
+        self._purges: list[tuple[int, Purge]] = []
+        self._purged: dict[bytes, int] = {}
+        """URLs that were purged by themselves, and when (ns): an application may do so with every write."""
         self.is_away = False
         """Whether it could not do what it was told last."""
         self.failures = self.left_out = 0
@@ -133,7 +133,9 @@ class Disk:
             with database.environment.begin(database.records, buffers=True) as transaction:
                 for value in islice(_values(transaction, digest(url)), MAX_VARIANTS):
                     read = read_meta(value)
-                    if read is None or read[0] != url or not is_wanted(read[1]) or self._is_purged(*read):
+                    if read is None or read[0] != url or not is_wanted(read[1]):
+                        continue
+                    if self._is_purged(*read, came_at(value)):
                         continue
                     if found is None or read[1].born > found[0].born:
                         found = read[1], value
@@ -142,10 +144,10 @@ class Disk:
             self._complain(error)
             return None
 
-    def _is_purged(self, url: bytes, entry: Entry) -> bool:
-        if entry.born <= self._purged.get(url, 0.0):
+    def _is_purged(self, url: bytes, entry: Entry, came: int) -> bool:
+        if came <= self._purged.get(url, 0):
             return True
-        return any(entry.born <= when and purge.takes(url, entry) for when, purge in self._purges)
+        return any(came <= when and purge.takes(url, entry) for when, purge in self._purges)
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -154,13 +156,16 @@ class Disk:
         database = self._database
         if database is not None and database.handed - database.taken < MAX_WAITING_BYTES:
             database.handed += entry.size
-            database.writer.submit(self._put, database, url, entry)
+            # When it came, not when it is written: a purge may lie between.
+            database.writer.submit(self._put, database, url, entry, time.time_ns())
+        else:
+            self.left_out += 1
 
-    def _put(self, database: Database, url: bytes, entry: Entry) -> None:
+    def _put(self, database: Database, url: bytes, entry: Entry, stamp: int) -> None:
         database.taken += entry.size
-        stamp = time.time_ns()
         key, value = key_of(url, entry), record_of(url, entry, stamp)
         if len(value) > self._max_bytes // 4:
+            self.left_out += 1
             return
         try:
             try:
@@ -185,18 +190,18 @@ class Disk:
 
     def drop(self, purge: Purge) -> None:
         """See `SharedStore.drop`."""
-        now = time.time()
+        now = time.time_ns()
         if purge.is_exact:
             for url in purge.urls:
                 self._purged.pop(url, None)
                 self._purged[url] = now
             while self._purged:
                 oldest, when = next(iter(self._purged.items()))
-                if now - when < PURGE_SECONDS and len(self._purged) <= MAX_PURGED:
+                if now - when < PURGE_NANOSECONDS and len(self._purged) <= MAX_PURGED:
                     break
                 del self._purged[oldest]
         else:
-            self._purges = [(when, other) for when, other in self._purges if now - when < PURGE_SECONDS]
+            self._purges = [(when, other) for when, other in self._purges if now - when < PURGE_NANOSECONDS]
             self._purges.append((now, purge))
         if self._database is not None:
             self._database.writer.submit(self._delete, self._database, purge)

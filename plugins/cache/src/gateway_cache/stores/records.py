@@ -63,6 +63,12 @@ def read_record(value: bytes | memoryview, url: bytes) -> Entry | None:
     return entry.with_body(bytes(rest[length:])) if crc32(rest) == checksum else None
 
 
+def came_at(value: bytes | memoryview) -> int:
+    """When a record that can be read came, in nanoseconds since the epoch."""
+    (stamp,) = STAMP.unpack_from(value)
+    return int(stamp)
+
+
 def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
     """URL and response, without the body, of a record; None if it is damaged."""
     try:
@@ -84,4 +90,4 @@ def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
         return None
 
 
-__all__ = ["STAMP", "digest", "key_of", "read_meta", "read_record", "record_of"]
+__all__ = ["STAMP", "came_at", "digest", "key_of", "read_meta", "read_record", "record_of"]
