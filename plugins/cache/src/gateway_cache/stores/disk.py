@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -55,11 +57,35 @@ class Database:
         self.records = self.environment.open_db(b"records")
         self.order = self.environment.open_db(b"order")
         self.writer = ThreadPoolExecutor(1, thread_name_prefix="cache-writer")
+        self.reading, self._writing = threading.Lock(), threading.RLock()
+        """Held during a transaction: while there is one the map must not change in this process."""
 
         self.users = 0
         self.handed = 0
         self.taken = 0
         """Bytes that wait for the writer: one counter for each thread."""
+
+    def make_room(self, max_bytes: int) -> None:
+        """Let so many bytes be stored from now on, if that is more than before."""
+        if max_bytes * SPARE > self.environment.info()["map_size"]:
+            self.resize(max_bytes * SPARE)
+
+    def resize(self, map_size: int = 0) -> None:
+        """Map the database anew; without a size, with the one that another process has given it."""
+        with self._writing, self.reading:
+            self.environment.set_mapsize(map_size)
+
+    @contextmanager
+    def write(self) -> Iterator[lmdb.Transaction]:
+        """A transaction that writes."""
+        with self._writing:
+            try:
+                transaction = self.environment.begin(write=True)
+            except lmdb.MapResizedError:
+                self.resize()
+                transaction = self.environment.begin(write=True)
+            with transaction:
+                yield transaction
 
     def close(self) -> None:
         """Write what is to be written, and close."""
@@ -107,8 +133,7 @@ class Disk:
         if database is None:
             database = _DATABASES[folder] = Database(folder, self._max_bytes)
         database.users += 1
-        # A map cannot grow while others read: after a reload the room is what it was.
-        self._max_bytes = min(self._max_bytes, database.environment.info()["map_size"] // SPARE)
+        database.make_room(self._max_bytes)  # it may be open since before a reload
         return database
 
     async def close(self) -> None:
@@ -128,21 +153,28 @@ class Disk:
         database = self._database
         if database is None:
             return None
-        found: tuple[Entry, bytes | memoryview] | None = None
         try:
-            with database.environment.begin(database.records, buffers=True) as transaction:
-                for value in islice(_values(transaction, digest(url)), MAX_VARIANTS):
-                    read = read_meta(value)
-                    if read is None or read[0] != url or not is_wanted(read[1]):
-                        continue
-                    if self._is_purged(*read, came_at(value)):
-                        continue
-                    if found is None or read[1].born > found[0].born:
-                        found = read[1], value
-                return None if found is None else read_record(found[1], url)
+            try:
+                return self._find(database, url, is_wanted)
+            except lmdb.MapResizedError:
+                database.resize()
+                return self._find(database, url, is_wanted)
         except lmdb.Error as error:
             self._complain(error)
             return None
+
+    def _find(self, database: Database, url: bytes, is_wanted: Callable[[Entry], bool]) -> Entry | None:
+        found: tuple[Entry, bytes | memoryview] | None = None
+        with database.reading, database.environment.begin(database.records, buffers=True) as transaction:
+            for value in islice(_values(transaction, digest(url)), MAX_VARIANTS):
+                read = read_meta(value)
+                if read is None or read[0] != url or not is_wanted(read[1]):
+                    continue
+                if self._is_purged(*read, came_at(value)):
+                    continue
+                if found is None or read[1].born > found[0].born:
+                    found = read[1], value
+            return None if found is None else read_record(found[1], url)
 
     def _is_purged(self, url: bytes, entry: Entry, came: int) -> bool:
         if came <= self._purged.get(url, 0):
@@ -171,7 +203,7 @@ class Disk:
             try:
                 self._write(database, key, value, stamp)
             except lmdb.MapFullError:
-                with database.environment.begin(write=True) as transaction:
+                with database.write() as transaction:
                     _free(database, transaction, self._max_bytes // 2)
                 self._write(database, key, value, stamp)
             self.is_away = False
@@ -179,7 +211,7 @@ class Disk:
             self._complain(error)
 
     def _write(self, database: Database, key: bytes, value: bytes, stamp: int) -> None:
-        with database.environment.begin(write=True) as transaction:
+        with database.write() as transaction:
             former = transaction.get(key, db=database.records)
             if former is not None:
                 transaction.delete(bytes(former[: STAMP.size]), db=database.order)
@@ -208,7 +240,7 @@ class Disk:
 
     def _delete(self, database: Database, purge: Purge) -> None:
         try:
-            with database.environment.begin(write=True) as transaction:
+            with database.write() as transaction:
                 for start in map(digest, purge.urls) if purge.is_exact else (b"",):
                     _delete_from(database, transaction, start, purge)
         except (lmdb.Error, OSError) as error:
