@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
+import threading
 import time
 
 import pytest
@@ -79,6 +82,60 @@ def test_another_app_of_the_process_shares_the_database(disk, tmp_path):
     assert disk.find(URL, lambda _: True) is not None
 
 
+def test_a_store_that_is_larger_after_a_reload_has_its_room_at_once(disk, tmp_path):
+    larger = Disk(tmp_path / "cache", 32 << 20)
+    larger.open()
+    fill(larger, 20 << 20)
+    assert disk.find(b"http://a.example/0", lambda _: True) is not None
+    asyncio.run(larger.close())
+
+
+@pytest.mark.parametrize("first", ["find", "put"])
+def test_other_processes_follow_when_the_store_has_grown(disk, tmp_path, first):
+    with subprocess.Popen(
+        [sys.executable, "-c", OTHER_WORKER, tmp_path / "cache", first],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout.readline() == "open\n"
+        larger = Disk(tmp_path / "cache", 64 << 20)
+        larger.open()
+        fill(larger, 40 << 20)
+        said, _ = other.communicate("go on\n", timeout=20)
+    assert said == "100000\n"
+    assert larger.find(b"http://a.example/other", lambda _: True) is not None
+    asyncio.run(larger.close())
+
+
+def fill(disk: Disk, size: int) -> None:
+    for number in range(size // 100_000):
+        disk.put(b"http://a.example/%d" % number, entry(bytes(100_000)))
+    written(disk)
+
+
+OTHER_WORKER = """
+import asyncio, sys, time
+from pathlib import Path
+from gateway_cache.entry import Entry
+from gateway_cache.policy import Terms
+from gateway_cache.stores.disk import Disk
+
+disk, late = Disk(Path(sys.argv[1]), 64 << 20), b"http://a.example/390"
+disk._max_bytes = 4 << 20
+disk.open()
+print("open", flush=True)
+sys.stdin.readline()
+if sys.argv[2] == "find":
+    disk.find(late, lambda _: True)
+disk._max_bytes = 64 << 20
+entry = Entry(("route", "app"), 200, [], Terms(60.0, False, True, 0.0, 5.0, frozenset()), (), (), time.time())
+disk.put(b"http://a.example/other", entry.with_body(b"x"))
+disk._database.writer.submit(int).result()
+print(len(disk.find(late, lambda _: True).body), flush=True)
+asyncio.run(disk.close())
+"""
+"""A worker that has the map of before, and looks for what lies beyond it, or writes, or both."""
+
+
 def test_the_oldest_go_when_there_is_no_room(disk):
     for number in range(100):
         disk.put(b"http://a.example/%d" % number, entry(bytes(100_000)))
@@ -113,6 +170,25 @@ def test_what_is_purged_is_not_found_from_that_moment_on(disk, message):
     disk.put(URL, entry(b"new", born=time.time() + 1))
     written(disk)
     assert disk.find(URL, lambda _: True).body == b"new"
+
+
+@pytest.mark.parametrize("message", [{"urls": [URL.decode()]}, {"tags": ["t2"]}])
+def test_a_new_response_with_an_age_is_found_after_a_purge(disk, message):
+    disk.drop(Purge(message))
+    disk.put(URL, entry(b"new", born=time.time() - 50))
+    written(disk)
+    assert disk.find(URL, lambda _: True).body == b"new"
+
+
+def test_what_waited_to_be_written_when_it_was_purged_is_not_found(disk):
+    go_on = threading.Event()
+    disk._database.writer.submit(go_on.wait)
+    disk.put(URL, entry(born=time.time() + 1))
+    disk._delete = lambda *_: None  # as long as the deletion is still to come
+    disk.drop(Purge({"urls": [URL.decode()]}))
+    go_on.set()
+    written(disk)
+    assert disk.find(URL, lambda _: True) is None
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path):

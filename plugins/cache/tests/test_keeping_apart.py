@@ -164,7 +164,7 @@ def test_one_response_that_comes_again_and_again_fills_no_database(tmp_path):
         entry = Entry(
             ("r", "u"), 200, [], Terms(60.0, False, False, 0.0, 0.0, frozenset()), (), (), float(number + 1)
         )
-        disk._put(disk._database, b"http://a/", entry.with_body(b"x" * 100))
+        disk._put(disk._database, b"http://a/", entry.with_body(b"x" * 100), number)
     assert disk.find(b"http://a/", lambda _: True).born == 6000
     with disk._database.environment.begin(disk._database.order) as transaction:
         assert transaction.stat(disk._database.order)["entries"] == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from gateway import new_id
 from gateway.cli import admin_option, ask_running, site_option
 
 
@@ -27,8 +28,7 @@ def purge(
     """Forget stored responses: those to a URL, all under a prefix, with a tag, or all there are."""
     if not (urls or prefixes or tags or everything):
         raise click.UsageError("say what: a URL, --prefix, --tag or --all")
-    reply = ask_running(
-        "purge", target, path, urls=list(urls), prefixes=list(prefixes), tags=list(tags), all=everything
-    )
+    what = {"urls": list(urls), "prefixes": list(prefixes), "tags": list(tags), "all": everything}
+    reply = ask_running("purge", target, path, **what, id=new_id())
     count = reply["result"]["purged"]
     click.echo(f"{count} stored response{'' if count == 1 else 's'} forgotten, counted in each worker")

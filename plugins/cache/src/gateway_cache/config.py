@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from gateway import Duration, FilePath, Headers, PluginConfig, Secret, Size
+
+_PREFIX = re.compile(r"[!-~]{0,64}").fullmatch
 
 
 def _field_name(name: str) -> str:
@@ -38,6 +41,13 @@ class Config(PluginConfig):
     """A folder for what is stored beside that: all workers share it, and it is there after a restart."""
     disk_size: Size = 1024 * 1024 * 1024
     """Bytes of responses in that folder; the oldest go first."""
+    redis: Secret | None = None
+    """Redis or Valkey for the same purpose, in place of `disk`, shared by the gateways of several machines:
+    `redis://HOST:PORT/DATABASE`, `rediss://…` (TLS) or `unix:///run/redis.sock`."""
+    redis_prefix: str = "gateway:cache:"
+    """What its keys begin with. Gateways that have it in common share what is stored."""
+    redis_timeout: Annotated[Duration, Field(gt=0)] = 0.25
+    """The longest that a request waits for Redis; then the origin is asked."""
     max_entry: Size = 4 * 1024 * 1024
     """The longest body that is stored in memory."""
     max_file: Size = 256 * 1024 * 1024
@@ -79,6 +89,31 @@ class Config(PluginConfig):
     Cache-Tag."""
     negative_ttl: Duration = 0.0
     """How long a 404 or 410 that says nothing of its freshness is fresh. 0 leaves it to the heuristic."""
+
+    @field_validator("redis")
+    @classmethod
+    def _check_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value() if value is not None else "redis://127.0.0.1")
+        try:
+            is_there = bool(parts.path if parts.scheme == "unix" else parts.port or parts.hostname)
+        except ValueError:
+            is_there = False
+        if parts.scheme not in ("redis", "rediss", "unix") or not is_there:
+            raise ValueError('expected a URL such as "redis://127.0.0.1:6379"')
+        return value
+
+    @field_validator("redis_prefix")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        if not _PREFIX(value):
+            raise ValueError("expected up to 64 visible ASCII characters")
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Config:
+        if self.disk is not None and self.redis is not None:
+            raise ValueError("disk and redis: only one of them can stand beside the memory")
+        return self
 
     @property
     def longest(self) -> int:

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from gateway import Exchange
 
+DIGEST_BYTES = 16
 NO_DEVICES: Mapping[str, str] = {}
 _PORTS = {b"http": b":80", b"https": b":443"}
 
@@ -79,8 +80,8 @@ class Keys:
 
 
 def digest(url: bytes) -> bytes:
-    """What stands for a URL where it would be too long: 16 bytes."""
-    return blake2b(url, digest_size=16).digest()
+    """What stands for a URL where it would be too long."""
+    return blake2b(url, digest_size=DIGEST_BYTES).digest()
 
 
 def _encoded(part: str) -> bytes:
@@ -118,4 +119,4 @@ def _is_ignored(pair: bytes, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-__all__ = ["Keys", "digest"]
+__all__ = ["DIGEST_BYTES", "Keys", "digest"]

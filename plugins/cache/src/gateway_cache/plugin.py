@@ -50,10 +50,10 @@ class Cache:
         self._clock = clock
         self._name = settings.name.encode()
         self._special = SPECIAL | {b"cookie"} if settings.bypass_cookies else SPECIAL
-        self._stores = Stores(settings)
+        self._flights = Flights()
+        self._stores = Stores(settings, self._on_purge_elsewhere)
         self._memory = self._stores.memory
         self._keys = Keys(settings.ignore_query, settings.device_classes, is_sorted=settings.sort_query)
-        self._flights = Flights()
         self._hits = Hits(settings.name, clock)
         self._intake = Intake(settings, self._stores, self._flights, self._hits, clock)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,7 +68,7 @@ class Cache:
     def startup(self, app: App) -> None:
         """Follow what is purged, in whichever worker."""
         self._app = app
-        self._stores.open()
+        self._stores.open(app.metrics)
         self._unsubscribe = app.bus.subscribe(TOPIC, self._on_purge)
         app.metrics.counter("cache_hits", "Responses served from the cache", lambda: self._hits.count)
         app.metrics.counter("cache_misses", "Requests for which the origin was asked", lambda: self._misses)
@@ -92,6 +92,12 @@ class Cache:
 
     def _on_purge(self, message: Message) -> None:
         self._purge(message)
+
+    def _on_purge_elsewhere(self, message: Message) -> None:
+        """Another gateway has purged something, and has deleted it from the store that we share."""
+        purge = Purge(message, self._keys.devices)
+        self._flights.void(purge)
+        self._memory.drop(purge)
 
     def _purge(self, message: Message) -> int:
         purge = Purge(message, self._keys.devices)

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from gateway import Metrics
 from gateway_cache.claims import FREE, Claim, Claims
 from gateway_cache.config import Config
 from gateway_cache.entry import Entry
@@ -16,7 +17,7 @@ from gateway_cache.files import Spill
 from gateway_cache.flights import is_for
 from gateway_cache.lookup import Lookup
 from gateway_cache.partial import combined
-from gateway_cache.purging import Purge
+from gateway_cache.purging import Message, Purge
 from gateway_cache.stores.disk import Disk
 from gateway_cache.stores.memory import Memory
 
@@ -27,6 +28,24 @@ LONGEST_PAUSE = 0.05
 
 class SharedStore(Protocol):
     """What workers share, and what outlives them. What is damaged or away is a miss, told of in the log."""
+
+    name: str
+    """The setting that chooses it."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it is of no use at the moment."""
+        ...
+
+    @property
+    def failures(self) -> int:
+        """What it has not done, or not in time."""
+        ...
+
+    @property
+    def left_out(self) -> int:
+        """Responses that it was to store, and has not."""
+        ...
 
     def open(self) -> None:
         """Be ready. Raises ConfigurationError."""
@@ -52,10 +71,11 @@ class SharedStore(Protocol):
 class Stores:
     """What one App has stored, in its worker and where all of them see it."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, on_purge: Callable[[Message], None]) -> None:
+        """`on_purge` is called for what another gateway has purged, of which the store that both share tells."""
         self.memory = Memory(config.memory)
         self._disk = Disk(config.disk, config.disk_size) if config.disk is not None else None
-        self._shared: SharedStore | None = self._disk
+        self._shared: SharedStore | None = self._disk if config.redis is None else _redis(config, on_purge)
         self.max_entry = config.max_entry
         """The longest body that is held in memory."""
         self._longest = config.longest
@@ -63,10 +83,11 @@ class Stores:
         self.count = 0
         """How many responses were stored."""
 
-    def open(self) -> None:
+    def open(self, metrics: Metrics) -> None:
         """Be ready. Raises ConfigurationError."""
         if self._shared is not None:
             self._shared.open()
+            _show(self._shared, metrics)
 
     async def close(self) -> None:
         """Write what is to be written."""
@@ -135,6 +156,29 @@ class Stores:
 
     def __repr__(self) -> str:
         return f"<Stores: {self.memory}, {self._shared or 'nothing shared'}>"
+
+
+def _show(store: SharedStore, metrics: Metrics) -> None:
+    """Let the operator see what no client notices."""
+    name = store.name
+    metrics.counter("cache_store_failures", "What stores have not done in time", lambda: store.failures, store=name)
+    metrics.counter(
+        "cache_store_left_out", "Responses that stores have not taken", lambda: store.left_out, store=name
+    )
+    metrics.gauge(
+        "cache_store_away", "Workers that go on without a store", lambda: float(store.is_away), store=name
+    )
+
+
+def _redis(config: Config, on_purge: Callable[[Message], None]) -> SharedStore:
+    """Raises ValueError for a URL of Redis that is none, and without its client."""
+    try:
+        from gateway_cache.stores.redis import RedisStore
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"the setting redis needs the package {error.name!r}: pip install 'gateway-cache[redis]'"
+        ) from error
+    return RedisStore(config, on_purge)
 
 
 __all__ = ["SharedStore", "Stores"]

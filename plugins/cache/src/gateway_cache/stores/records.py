@@ -62,6 +62,12 @@ def read_record(value: bytes | memoryview, url: bytes) -> Entry | None:
     return entry if entry.file is not None else entry.with_body(bytes(rest[length:]))
 
 
+def came_at(value: bytes | memoryview) -> int:
+    """When a record that can be read came, in nanoseconds since the epoch."""
+    (stamp,) = STAMP.unpack_from(value)
+    return int(stamp)
+
+
 def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
     """URL and response, without the body, of a record; None if it is damaged."""
     try:
@@ -86,4 +92,4 @@ def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
         return None
 
 
-__all__ = ["STAMP", "key_of", "read_meta", "read_record", "record_of"]
+__all__ = ["STAMP", "came_at", "key_of", "read_meta", "read_record", "record_of"]
