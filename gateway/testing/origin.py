@@ -198,12 +198,10 @@ class Origin:
 
     def answer(self, script: Script | bytes) -> None:
         """Serve requests by another script from now on; scripts that stall are released."""
-        self._script = _as_script(script)
-        self._released.set()
-        self._released = threading.Event()
         with self._lock:
-            for connection in self._open:
-                connection._released = self._released
+            former, self._released = self._released, threading.Event()
+            self._script = _as_script(script)
+        former.set()
 
     def reset(self, script: Script | bytes = OK) -> None:
         """Forget what was seen and serve by `script`; kept connections stay open."""
@@ -307,7 +305,9 @@ class Origin:
         request = SeenRequest(start_line, headers, bytes(connection.wire.raw), connection=connection.number)
         request.server_name = getattr(connection.socket, "server_hostname", None)
         self.requests.append(request)
-        self._script(connection, request)
+        with self._lock:  # what releases a script is settled when it begins, also for one that stalls only later
+            script, connection._released = self._script, self._released
+        script(connection, request)
         if not connection.is_closed:
             connection.read_body(request)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -158,3 +160,22 @@ def test_a_site_is_written_from_values():
 def test_a_command_that_fails_gives_its_exit_code(tmp_path: Path):
     result = run_command("no-such-command", directory=tmp_path)
     assert result.returncode != 0
+
+
+def test_a_script_that_stalls_after_it_was_released_goes_on(origin):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def late(connection, request):
+        begun.set()
+        go_on.wait(10)
+        connection.stall()
+        connection.close()
+
+    app = origin(late)
+    with socket.create_connection(("127.0.0.1", app.port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert begun.wait(10)
+        app.answer(b"HTTP/1.1 204 No Content\r\n\r\n")
+        go_on.set()
+        client.settimeout(10)
+        assert client.recv(1) == b""
