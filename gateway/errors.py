@@ -58,7 +58,7 @@ class MethodNotAllowed(ClientError):
 
 
 class BodyTooLarge(ClientError):
-    """The request body is larger than `limits.max_body` (RFC 9110 15.5.14)."""
+    """The request body is larger than `limits.max_body`, or than a plugin reads (RFC 9110 15.5.14)."""
 
     def __init__(self, max_bytes: int) -> None:
         super().__init__(f"request body over the limit of {max_bytes} bytes", status=413)

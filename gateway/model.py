@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from gateway.errors import GatewayError
+from gateway.errors import BodyTooLarge, GatewayError
 from gateway.headers import Headers, RawHeaders
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ class Request:
     client_port: int
     has_body: bool
     body: AsyncIterable[bytes] | None
-    """The body as it arrives; None if there is none. Read it at most once."""
+    """The body as it arrives; None if there is none. It can be read once: plugins use `read`, which leaves it to be
+    forwarded, or `wrap_request_body`."""
 
     def __init__(
         self,
@@ -153,6 +154,21 @@ class Request:
         if self._host is None:
             self._host = host_without_port(self.headers.get(b"host", b"")).decode("latin-1").lower()
         return self._host
+
+    async def read(self, most: int = 1024 * 1024) -> bytes:
+        """The whole body, which is still there to be forwarded. One over `most` bytes is refused (413)."""
+        body = self.body
+        if body is None:
+            return b""
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in body:
+            size += len(piece)
+            if size > most:
+                raise BodyTooLarge(most)
+            pieces.append(piece)
+        self.body = WholeBody(b"".join(pieces))
+        return self.body.data
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.target.decode('latin-1')}>"

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, PluginError
 from gateway.model import Exchange
 from gateway.pipeline import Pipeline, wrap
 
@@ -26,6 +26,11 @@ async def prepare_body(exchange: Exchange, pipeline: Pipeline) -> RequestBody:
     """Read the first piece before any endpoint is bothered; most bodies are whole with it."""
     source = exchange.request.body
     assert source is not None
+    if getattr(source, "is_spent", False):
+        raise PluginError(
+            "a plugin has read the request's body, and nothing is left to forward; "
+            "`await exchange.request.read()` leaves it there"
+        )
     length = exchange.request.headers.get(b"content-length")
     wrapped: AsyncIterable[bytes] = source
     if pipeline.wrap_request_body:

@@ -163,6 +163,11 @@ class HttpExchange(Exchange):
 
     # -- reading -----------------------------------------------------------------------------------------------
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether some of the request body has been read already."""
+        return self._is_read or self.bytes_received > 0
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 

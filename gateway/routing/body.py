@@ -139,14 +139,17 @@ async def read_ahead(exchange: Exchange, max_bytes: int) -> SeenBody:
 class ReadAgain:
     """A body of which a part was read already: that part again, and then the rest as it arrives."""
 
-    __slots__ = ("_pieces", "_rest")
+    __slots__ = ("_pieces", "_rest", "is_spent")
 
     def __init__(self, pieces: list[bytes], rest: AsyncIterator[bytes]) -> None:
         self._pieces = pieces[::-1]
         self._rest = rest
+        self.is_spent = False
+        """Whether somebody has begun to read it."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
+        self.is_spent = True
         return self._pieces.pop() if self._pieces else await anext(self._rest)
