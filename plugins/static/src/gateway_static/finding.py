@@ -38,8 +38,9 @@ class Asset:
         self.memory_bytes = sum(len(one.content or b"") for one in self._representations.values())
 
     def choose(self, accept_encoding: list[bytes]) -> Representation:
-        """The one that a client likes best; as it is for one that refuses all there is (RFC 9110 12.5.3)."""
-        if not self._offered:
+        """The one that a client likes best; as it is for one that says nothing of codings, for then it may not know
+        any, and for one that refuses all there is (RFC 9110 12.5.3)."""
+        if not self._offered or not accept_encoding:
             return self.plain
         return self._representations[choose_coding(accept_encoding, self._offered) or IDENTITY]
 
