@@ -362,7 +362,10 @@ def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit:
     wrapped = wrap(pipeline.wrap_response_body, exchange, source, "wrap_response_body", limit)
     if wrapped is not source:
         response.body = wrapped
-        response.headers.remove(b"content-length")  # nobody knows it any more
+        while (same := getattr(wrapped, "passes_on", None)) is not None:
+            wrapped = same
+        if wrapped is not source:
+            response.headers.remove(b"content-length")  # nobody knows it any more
 
 
 def settle_framing(exchange: Exchange, response: Response) -> None:

@@ -137,6 +137,19 @@ def test_a_field_that_is_not_for_others_is_not_stored(case):
     assert again.header("x-all") == b"2"
 
 
+def test_a_body_that_is_stored_while_it_arrives_keeps_its_length(case):
+    head = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 200000\r\n\r\n"
+
+    def in_pieces(connection, request):
+        connection.send(head)
+        connection.send(bytes(200_000))
+
+    case.origin.answer(in_pieces)
+    first, again = case.get(), case.get()
+    assert [answer.header("content-length") for answer in (first, again)] == [b"200000"] * 2
+    assert case.told(again) == "hit; ttl="
+
+
 def test_a_body_over_the_limit_arrives_whole_and_is_not_stored(case):
     body = bytes(range(256)) * 2048
     case.answers(b"Cache-Control: max-age=60", body=body)

@@ -204,6 +204,14 @@ def test_what_is_voided_while_it_is_fetched_is_not_stored(case):
     assert case.get().body == b"new"
 
 
+def test_a_stale_response_stands_in_for_head_too(case):
+    stale(case, b"Cache-Control: max-age=10, stale-if-error=600", b'ETag: "a"')
+    case.origin.answer(reply(b"", status=b"503 Down"))
+    answer = case.get(method="HEAD")
+    assert (answer.status, answer.header("content-length")) == (200, b"3")
+    assert case.told(answer) == "hit; ttl=-; detail=origin-failed"
+
+
 # -- HEAD ----------------------------------------------------------------------------------------------------
 
 

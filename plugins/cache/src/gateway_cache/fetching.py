@@ -79,7 +79,8 @@ class Fetch:
         """Whether further readers may join."""
         self.window = Window()
         """What is in memory of it."""
-        self._body = body
+        self.body = body
+        """What it reads."""
         self._held = held
         self._most = most
         self._ended = ended
@@ -103,7 +104,7 @@ class Fetch:
     async def _read(self) -> None:
         self._has_begun = True
         try:
-            async for piece in self._body:
+            async for piece in self.body:
                 if not piece:
                     continue
                 self.window.add(piece)
@@ -218,10 +219,12 @@ class Fetch:
 class Reader:
     """One who reads a body that is being fetched. It is also what a client's exchange closes when it ends."""
 
-    __slots__ = ("_fetch", "error", "place")
+    __slots__ = ("_fetch", "error", "passes_on", "place")
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
+        self.passes_on = fetch.body
+        """Whose bytes it gives, as they are."""
         self.place = 0
         """How many bytes it has had."""
         self.error: Exception | None = None

@@ -16,6 +16,7 @@ from gateway_cache.fetching import Fetch, Reader
 from gateway_cache.flights import Flights
 from gateway_cache.keeping import confirmed, kept
 from gateway_cache.lookup import Lookup, may_serve_on_error
+from gateway_cache.partial import wanted_part
 from gateway_cache.purging import Purge, of_urls
 from gateway_cache.serving import Hits, as_asked, copied, replace, serve
 from gateway_cache.stores import Stores
@@ -44,11 +45,11 @@ class Intake:
         give_back_conditions(lookup, request.headers)
         if entry is not None and response.status == 304:
             self._confirm(exchange, lookup, entry, response)
-        elif entry is not None and response.status in FAILURES and self.may_stand_in(lookup, entry):
+        elif response.status in FAILURES and (stale := self.stale(exchange, lookup)) is not None:
             if exchange.open_body is not None:
                 exchange.open_body.close()
                 exchange.open_body = None
-            replace(response, self.stale(exchange, lookup, entry))
+            replace(response, stale)
         elif request.method == "GET":
             self._keep(exchange, lookup, response)
         elif response.status == 200:
@@ -164,8 +165,13 @@ class Intake:
         wishes = parse_directives([value for name, value in lookup.fields if name == b"cache-control"])
         return not lookup.is_void and may_serve_on_error(entry, wishes, self._clock())
 
-    def stale(self, exchange: Exchange, lookup: Lookup, entry: Entry) -> Response:
-        """The stale response, for this client and for all who wait."""
+    def stale(self, exchange: Exchange, lookup: Lookup) -> Response | None:
+        """What is stored, for this client and for all who wait; None if that may not stand in, or there is none."""
+        entry = lookup.entry or self._stores.memory.find(lookup.url, lookup.place, lookup.fields)
+        if entry is None or not self.may_stand_in(lookup, entry) or (entry := entry.opened()) is None:
+            return None
+        if entry.parts is not None and wanted_part(entry, exchange.request) is None:
+            return None
         lookup.is_done = lookup.is_served = True
         self._flights.land(lookup, entry)
         give_back_conditions(lookup, exchange.request.headers)

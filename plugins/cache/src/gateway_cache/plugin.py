@@ -328,11 +328,9 @@ class Cache:
     def on_error(self, exchange: Exchange, error: GatewayError) -> Response | None:
         """Serve what is stale if nobody can be reached and nothing forbids it."""
         lookup = exchange.get(self._state)
-        if lookup is None or lookup.entry is None or lookup.is_done or error.side == "client":
+        if lookup is None or lookup.is_done or error.side == "client":
             return None
-        if not self._intake.may_stand_in(lookup, lookup.entry):
-            return None
-        return self._intake.stale(exchange, lookup, lookup.entry)
+        return self._intake.stale(exchange, lookup)
 
     @hookimpl
     def on_complete(self, exchange: Exchange) -> None:

@@ -1,6 +1,6 @@
 """The store that all workers share and that outlives them: an LMDB database in a folder.
 
-Owns when it is asked, what waits to be written, and that a damaged record is a miss. Reading is done in place, for the
+Owns when it is asked, what waits to be written, and that a damaged record is a miss. Reading is done in place: the
 database is mapped into memory and readers wait for nobody; writing, which waits for other writers, in a thread.
 """
 
