@@ -96,9 +96,9 @@ class HookSpecs:
     def wrap_response_body(self, exchange: Exchange, body: AsyncIterable[bytes]) -> AsyncIterable[bytes] | None:
         """Once, in reverse order: a new iterator around the body, or None. Drop content-length if it changes.
 
-        A body that is there as a whole, and that nobody behind has wrapped, is a `WholeBody`. The length is no longer
-        known afterwards, unless the iterator says that it passes on the bytes as they are: by an attribute `passes_on`,
-        which is the body that it was given.
+        A body that is there as a whole, and that nobody behind has wrapped, is a `WholeBody`. The length is not
+        known afterwards, unless the iterator says that it passes on the bytes as they are: by an attribute
+        `passes_on`, the body that it was given.
         """
 
     @_hookspec

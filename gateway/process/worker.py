@@ -27,6 +27,7 @@ from gateway.listeners.exchange import Host
 from gateway.listeners.http import HttpListener
 from gateway.process.bus import Link, WorkerBus
 from gateway.process.logs import set_up_logging
+from gateway.process.watchdog import Watchdog
 
 log = logging.getLogger("gateway.worker")
 
@@ -134,6 +135,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
+        Watchdog(self._index).start()
         self._link.send("worker.ready")
 
     async def _build(self, data: dict[str, Any]) -> App:
