@@ -56,7 +56,7 @@ def checked(source: Source) -> None:
                 tree.add(f"{hook}: {arrow.join(step.plugin for step in steps)}")
         out.print(tree, highlight=False)
     if not app.router.routes:
-        out.print("  [yellow]none: every request gets 404 unless a plugin answers it[/]")
+        out.print("  [yellow]none: every request gets 404[/]")
     names = " → ".join(name for name, _ in app.plugins) or "none"
     out.print(f"\n[bold]Plugins[/], from client to upstream: {names}", highlight=False)
     out.print("[green]The configuration is valid.[/]")

@@ -113,7 +113,7 @@ class Supervisor:
                     f" since only {self._limit} file descriptors are granted (ulimit -n)"
                 )
         if not settings.routes:
-            say("no route: every request gets 404 unless a plugin answers it")
+            say("no route: every request gets 404; [upstreams.NAME] or [[routes]] gives requests a way")
         say("ready")
 
     def _handle_signals(self) -> None:
