@@ -48,7 +48,7 @@ def test_one_request_is_made_for_all_who_want_a_cold_response(metrics):
     assert case.asked == 1
     assert {answer.body for answer in answers} == {b"one"}
     collapsed = [case.told(answer) for answer in answers]
-    assert collapsed.count("hit; ttl=; collapsed") == 19
+    assert collapsed.count("fwd=uri-miss; collapsed") == 19
 
 
 def test_when_a_leader_fails_one_of_the_others_asks_for_all(metrics):

@@ -72,16 +72,21 @@ def test_what_is_not_for_others_is_asked_for_by_other_workers_as_soon_as_that_is
 
 
 def test_a_claim_is_one_workers_until_it_is_released_or_too_old(tmp_path):
-    claims = Claims(tmp_path)
-    claim = claims.take(b"http://a.example/")
-    assert (claims.take(b"http://a.example/"), claims.take(b"http://b.example/") is None) == (None, False)
+    """What other processes have claimed is a file that we have not made."""
+    claims, url = Claims(tmp_path), b"http://a.example/"
+    claim = claims.take(url)
+    assert claims.take(url) is FREE  # in the same process nobody waits for it
+    (path,) = tmp_path.iterdir()
     claim.release()
-    assert claims.take(b"http://a.example/") is not None
-    assert claims.take(b"http://a.example/") is None
-    for path in tmp_path.iterdir():
-        os.utime(path, (time.time() - HELD_SECONDS - 1,) * 2)
-    assert claims.take(b"http://a.example/") is not None
-    assert claims.take(b"http://a.example/") is None
+    path.touch()
+    assert claims.take(url) is None
+    assert claims.take(b"http://b.example/") not in (None, FREE)
+    os.utime(path, (time.time() - HELD_SECONDS - 1,) * 2)
+    mine = claims.take(url)
+    assert mine not in (None, FREE)
+    mine.release()
+    mine.release()
+    assert not path.exists()
 
 
 def test_where_no_claim_can_be_written_everybody_asks():

@@ -26,10 +26,16 @@ class Claim:
         self._path = path
 
     def release(self) -> None:
-        """It has been asked for."""
-        if self._path is not None:
+        """It has been asked for. A second call does nothing."""
+        path, self._path = self._path, None
+        if path is not None:
+            _held.discard(path)
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                path.unlink()
+
+
+_held: set[Path] = set()
+"""The claims of this process: who is in the same one need not wait, for it has asked already."""
 
 
 FREE = Claim()
@@ -45,14 +51,18 @@ class Claims:
     def take(self, url: bytes) -> Claim | None:
         """Claim a URL; None if another worker has it. On a disk that takes no file everybody asks for himself."""
         path = self._folder / digest(url).hex()
+        if path in _held:
+            return FREE
         for _ in range(2):
             try:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+                _held.add(path)
                 return Claim(path)
             except FileExistsError:
                 if not _is_abandoned(path):
                     return None
-                Claim(path).release()
+                with contextlib.suppress(OSError):
+                    path.unlink()
             except OSError:
                 return FREE
         return None

@@ -33,7 +33,7 @@ FieldName = Annotated[str, AfterValidator(_field_name)]
 class Config(PluginConfig):
     """What is stored, how long, and what counts as the same request."""
 
-    name: str = "gateway"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*$")] = "gateway"
     """What this cache is called in the field Cache-Status (RFC 9211)."""
     memory: Size = 64 * 1024 * 1024
     """Bytes of responses that each worker holds; those that were not asked for the longest time go first."""

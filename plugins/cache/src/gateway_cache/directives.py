@@ -30,12 +30,15 @@ _DIRECTIVE = re.compile(
 )
 MAX_REMEMBERED = 256
 """Longer fields are read anew each time: clients could fill the memory with them."""
+RESTRICTING = frozenset((b"must-revalidate", b"no-cache", b"no-store", b"private", b"proxy-revalidate"))
+_TOKENS = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+").findall
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _NUMBER = re.compile(rb"[0-9]+").fullmatch
 
 
 def parse_directives(values: Sequence[bytes]) -> Directives:
-    """The directives of the fields of one name. What is none is passed over up to the next comma."""
+    """The directives of the fields of one name. What is none is passed over up to the next comma, but for words
+    that restrict caches: who wrote them badly meant them all the same."""
     if not values:
         return NONE
     text = b",".join(values)
@@ -49,9 +52,11 @@ def _parsed(text: bytes) -> Directives:
         match = _DIRECTIVE.match(text, place)
         if match is None:
             comma = text.find(b",", place)
-            if comma < 0:
-                break
-            place = comma + 1
+            end = comma if comma >= 0 else len(text)
+            for token in _TOKENS(text[place:end].lower()):
+                if token in RESTRICTING:
+                    found.setdefault(token, None)
+            place = end + 1
             continue
         name, quoted, plain = match.groups()
         argument = plain.rstrip(b" \t") if plain is not None else None

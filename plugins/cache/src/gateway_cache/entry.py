@@ -17,8 +17,10 @@ RawHeaders = list[tuple[bytes, bytes]]
 Place = tuple[str, str]
 """Route and upstream that a response came by: others have responses of their own."""
 
-NOT_KEPT = frozenset((b"age", b"connection", b"content-length", b"content-range", b"transfer-encoding"))
-"""Fields that are made anew with each use."""
+NOT_KEPT = frozenset(
+    (b"age", b"connection", b"content-length", b"content-range", b"proxy-authentication-info", b"transfer-encoding")
+)
+"""Fields that are made anew with each use, or are about one hop alone (RFC 9111 3.1)."""
 
 NOT_UPDATED = frozenset((b"content-encoding", b"content-type", b"etag"))
 """Fields that a validation leaves as they are (RFC 9111 3.2): they describe the bytes that are stored."""

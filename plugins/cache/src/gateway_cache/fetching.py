@@ -79,12 +79,13 @@ class Fetch:
         """Whether further readers may join."""
         self.window = Window()
         """What is in memory of it."""
-        self.body = body
-        """What it reads."""
+        self._body: AsyncIterable[bytes] | None = body
         self._held = held
         self._most = most
         self._ended = ended
         self._make_spill = spill
+        self.on_left_out: Callable[[], None] = lambda: None
+        """Called once as soon as it is clear that it is not stored."""
         self._spill: Spill | None = None
         self._is_kept = True
         self._is_ended = False
@@ -97,16 +98,19 @@ class Fetch:
 
     def reader(self) -> Reader:
         """Somebody who reads along from the beginning."""
-        reader = Reader(self)
+        reader = Reader(self, self._body)
         self._readers.add(reader)
         return reader
 
     async def _read(self) -> None:
         self._has_begun = True
         try:
-            async for piece in self.body:
+            assert self._body is not None
+            async for piece in self._body:
                 if not piece:
                     continue
+                if not self.is_wanted and not self._readers:
+                    return
                 self.window.add(piece)
                 self._tell()
                 if self._is_kept and self.window.end > self._most:
@@ -117,7 +121,7 @@ class Fetch:
                 await self._complete()
             self._is_ended = True
         except Exception as error:
-            self._error = error
+            self._error = error.with_traceback(None)
         finally:
             self._end()
 
@@ -131,6 +135,8 @@ class Fetch:
             self._spill.discard()
         self._ended(self)
         self._tell()
+        # Both lead to the exchange, and that to us: nothing is to be left for the collector.
+        self._held = self._body = None
 
     async def _complete(self) -> None:
         """Let the entry have its body."""
@@ -149,7 +155,7 @@ class Fetch:
         try:
             spill = self._spill = self._spill or (self._make_spill() if self._make_spill is not None else None)
             if spill is None:
-                self._is_kept = self.is_open = False
+                self._leave_out()
                 return False
             if self.window.end - spill.written >= at_least:
                 await spill.write(self.window.since(spill.written))
@@ -160,7 +166,11 @@ class Fetch:
 
     def _give_up(self, error: OSError) -> None:
         log.warning("cache: a body of %d bytes or more is not stored: %s", self.window.end, error)
+        self._leave_out()
+
+    def _leave_out(self) -> None:
         self._is_kept = self.is_open = False
+        self.on_left_out()
 
     def _tell(self) -> None:
         self._news.set()
@@ -187,7 +197,7 @@ class Fetch:
             if self._is_ended:
                 return None
             if self._error is not None:
-                raise self._error
+                raise ResponseCut(str(self._error))  # one of its own: each leads to its reader's frames
             await self._news.wait()
         if reader.error is not None:
             raise reader.error
@@ -206,6 +216,7 @@ class Fetch:
     def leave(self, reader: Reader) -> None:
         """A reader needs no more."""
         self._readers.discard(reader)
+        reader.passes_on = None
         self._moved.set()
         self._tell()
 
@@ -221,9 +232,9 @@ class Reader:
 
     __slots__ = ("_fetch", "error", "passes_on", "place")
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, body: AsyncIterable[bytes] | None) -> None:
         self._fetch = fetch
-        self.passes_on = fetch.body
+        self.passes_on = body
         """Whose bytes it gives, as they are."""
         self.place = 0
         """How many bytes it has had."""

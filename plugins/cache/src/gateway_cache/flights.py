@@ -122,10 +122,14 @@ class Flights:
                 del self._arriving[key]
             if fetch.is_complete and fetch.is_wanted:
                 store.put(lookup.url, fetch.entry)
+            release()
+
+        def release() -> None:
             if claim is not None:
                 store.release(claim)
 
         fetch = Fetch(entry, body, held, store.max_entry, ended, store.spill if entry.parts is None else None)
+        fetch.on_left_out = release
         self._fetches[fetch] = key
         fetch.is_open = is_shared
         if is_shared:

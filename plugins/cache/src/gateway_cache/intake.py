@@ -11,16 +11,17 @@ from collections.abc import AsyncIterable, Callable
 from gateway import Exchange, OpenBody, Response, WholeBody
 from gateway_cache.config import Config
 from gateway_cache.directives import parse_directives
-from gateway_cache.entry import Entry
+from gateway_cache.entry import Entry, stored_headers
 from gateway_cache.fetching import Fetch, Reader
 from gateway_cache.flights import Flights
 from gateway_cache.keeping import confirmed, kept
 from gateway_cache.lookup import Lookup, may_serve_on_error
 from gateway_cache.partial import wanted_part
+from gateway_cache.policy import NEGATIVE
 from gateway_cache.purging import Purge, of_urls
 from gateway_cache.serving import Hits, as_asked, copied, replace, serve
 from gateway_cache.stores import Stores
-from gateway_cache.validation import give_back_conditions
+from gateway_cache.validation import confirms, give_back_conditions
 
 FAILURES = frozenset((500, 502, 503, 504))
 """After which a stale response may serve (RFC 5861 4)."""
@@ -58,7 +59,8 @@ class Intake:
     def _keep(self, exchange: Exchange, lookup: Lookup, response: Response) -> None:
         storing = lookup.storing = kept(exchange, lookup, response, self._config, self._clock())
         lookup.is_stored = storing is not None
-        if storing is None and lookup.entry is not None and response.status < 500:
+        is_replaced = response.status < 400 or response.status in NEGATIVE
+        if storing is None and lookup.entry is not None and is_replaced:
             self._drop(lookup)  # what it was is no more
         if storing is None or not self.is_shared(lookup, storing):
             if exchange.error is None and response.status not in FAILURES:
@@ -90,8 +92,8 @@ class Intake:
         lookup.storing = None
         assert isinstance(response.body, bytes)
         self._put(lookup, entry.with_body(response.body))
-        self._flights.land(lookup, entry)
-        if lookup.conditions:
+        self._flights.land(lookup, entry if self.is_shared(lookup, entry) else None)
+        if lookup.conditions and entry.parts is None:
             replace(response, as_asked(copied(response), entry, exchange.request))
 
     def read_along(self, exchange: Exchange, lookup: Lookup, body: AsyncIterable[bytes]) -> Reader | None:
@@ -104,7 +106,7 @@ class Intake:
                 self._flights.land(lookup, None)
                 return None
             self._put(lookup, entry.with_body(body.data))
-            self._flights.land(lookup, entry)
+            self._flights.land(lookup, entry if self.is_shared(lookup, entry) else None)
             return None
         fetch = self._fetch(lookup, entry, body, exchange.open_body)
         self._flights.land(lookup, fetch)
@@ -142,20 +144,28 @@ class Intake:
         if merged is None:
             self._drop(lookup)
             self._flights.land(lookup, None)
-            merged = entry
         else:
+            if merged.vary != entry.vary:
+                self._drop(lookup)  # as it stood it is selected by too many
             self._put(lookup, merged)
             lookup.is_stored = not lookup.is_void
             self._flights.land(lookup, merged if self.is_shared(lookup, merged) else None)
-        whole = serve(merged, now, b"")
+        # This client gets all that was said, also what is not stored for others.
+        shown = entry
+        if confirms(response, entry):
+            born = entry.born if merged is None else merged.born
+            shown = entry.validated(stored_headers(response, now), entry.terms, born)
+        whole = serve(shown, now, b"")
         whole.headers.remove(b"cache-status")
-        replace(response, as_asked(whole, merged, exchange.request))
+        is_part_there = shown.parts is None or wanted_part(shown, exchange.request) is not None
+        replace(response, as_asked(whole, shown if is_part_there else entry, exchange.request))
 
     def _compare(self, exchange: Exchange, lookup: Lookup, response: Response) -> None:
         """An answer to HEAD: what is stored for GET takes its fields, or is outdated (RFC 9111 4.3.5)."""
         known, now = self._stores.memory.find(lookup.url, lookup.place, lookup.fields), self._clock()
         if known is not None:
-            merged = confirmed(exchange, lookup, known, response, self._config, now)
+            is_same = known.status == response.status
+            merged = confirmed(exchange, lookup, known, response, self._config, now) if is_same else None
             self._put(lookup, known.outdated(now) if merged is None else merged)
 
     # -- when the origin fails ---------------------------------------------------------------------------------
@@ -173,7 +183,7 @@ class Intake:
         if entry.parts is not None and wanted_part(entry, exchange.request) is None:
             return None
         lookup.is_done = lookup.is_served = True
-        self._flights.land(lookup, entry)
+        self._flights.land(lookup, entry if entry.parts is None else None)
         give_back_conditions(lookup, exchange.request.headers)
         return self._hits.response(exchange.request, entry, b"; detail=origin-failed")
 

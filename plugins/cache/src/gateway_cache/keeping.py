@@ -10,11 +10,13 @@ from gateway_cache.config import Config
 from gateway_cache.entry import Entry, birth, stored_headers
 from gateway_cache.lookup import Lookup
 from gateway_cache.partial import announced, strong_validator
-from gateway_cache.policy import Terms, terms_of
+from gateway_cache.policy import Terms, is_for_all, terms_of
 from gateway_cache.selecting import has_strange_coding, selecting_values, vary_names
 from gateway_cache.serving import length_of
 from gateway_cache.validation import confirms
 
+WRITTEN_BY_US = frozenset((b"forwarded", b"via", b"x-real-ip", b"x-request-id"))
+"""Fields that an endpoint does not get as the client has sent them."""
 MAX_URL_BYTES = 8192
 """What belongs to longer ones is not stored: they would fill the memory by themselves."""
 
@@ -22,9 +24,7 @@ MAX_URL_BYTES = 8192
 def kept(exchange: Exchange, lookup: Lookup, response: Response, config: Config, now: float) -> Entry | None:
     """A response to GET as it is stored, without its body; None if it is not."""
     headers = response.headers
-    vary, length = vary_names(headers), length_of(response)
-    if vary is not None and config.device_classes:
-        vary = tuple(name for name in vary if name != b"user-agent")  # the key has it
+    vary, length = _vary(headers, config), length_of(response)
     if vary is None or lookup.is_void or length > _longest(response, config):
         return None
     parts = announced(response, length) if response.status == 206 and lookup.is_conditional else None
@@ -72,11 +72,29 @@ def confirmed(
     born, date = birth(response.headers, lookup.asked, now)
     merged = entry.merged(stored_headers(response, now))
     headers = Headers.adopt(merged)
+    vary = _vary(headers, config)
+    if vary is None:
+        return None
     may_guess = bool(exchange.attempts)
-    terms = terms_of(entry.status, headers, lookup.has_authorization, date, config, may_guess=may_guess)
+    # What needs a word to be stored after a request with Authorization, and has none, came after one without.
+    has_authorization = lookup.has_authorization and is_for_all(entry.headers, config)
+    terms = terms_of(entry.status, headers, has_authorization, date, config, may_guess=may_guess)
     if isinstance(terms, str):
         return None
-    return entry.with_fields([field for field in merged if field[0] not in terms.hidden], terms, born)
+    kept = entry.with_fields([field for field in merged if field[0] not in terms.hidden], terms, born)
+    if vary != entry.vary:
+        kept.vary, kept.selecting = vary, selecting_values(vary, lookup.fields)
+    return kept
+
+
+def _vary(headers: Headers, config: Config) -> tuple[bytes, ...] | None:
+    """The request's fields that select a response; None if nobody knows them, or the gateway itself writes them."""
+    vary = vary_names(headers)
+    if vary is None or any(name in WRITTEN_BY_US or name.startswith(b"x-forwarded-") for name in vary):
+        return None
+    return (
+        tuple(name for name in vary if name != b"user-agent") if config.device_classes else vary
+    )  # the key has it
 
 
 __all__ = ["confirmed", "kept"]

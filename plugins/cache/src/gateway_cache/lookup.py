@@ -89,12 +89,14 @@ def use_of(entry: Entry, request: Directives, now: float) -> Use:
         return Use.VALIDATE
     oldest, left = seconds(request, b"max-age"), seconds(request, b"min-fresh")
     if age < lifetime:
-        if (oldest is not None and age > oldest) or (left is not None and lifetime - age < left):
+        is_too_old = oldest is not None and age > oldest and not terms.is_immutable
+        if is_too_old or (left is not None and lifetime - age < left):
             return Use.VALIDATE_FOR_CLIENT
         return Use.FRESH
     if oldest is not None and age > oldest:
         return Use.VALIDATE
-    if not terms.is_strict and b"max-stale" in request:
+    # What was never fresh may have been meant for one client: no other client's word makes it his.
+    if lifetime > 0 and not terms.is_strict and b"max-stale" in request:
         most = seconds(request, b"max-stale") if request[b"max-stale"] is not None else None
         if most is None or age - lifetime <= most:
             return Use.STALE
@@ -110,7 +112,7 @@ def may_serve_on_error(entry: Entry, request: Directives, now: float) -> bool:
         return False
     staleness = now - entry.lifetime_ends
     asked = seconds(request, b"stale-if-error")
-    most = max(terms.if_error, 0 if asked is None or terms.is_strict else asked)
+    most = max(terms.if_error, 0 if asked is None or terms.is_strict or not terms.lifetime else asked)
     return staleness <= most
 
 

@@ -88,7 +88,9 @@ def combined(known: Entry | None, new: Entry, most: int) -> Entry:
     `most` is how many bytes may be stored.
     """
     if new.parts is None or known is None or not is_same(known, new):
-        return new
+        # What an endpoint says late of what it has replaced since is no news.
+        is_late = known is not None and known.date is not None and new.date is not None and new.date < known.date
+        return known if is_late and new.parts is not None and known is not None else new
     if known.parts is None:
         return known.validated(new.headers, new.terms, new.born)
     if known.parts.total != new.parts.total:

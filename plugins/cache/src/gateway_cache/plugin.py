@@ -162,6 +162,8 @@ class Cache:
         """As soon as a store that is not in this machine has answered."""
         entry = await finding
         held = self._memory.find(lookup.url, lookup.place, lookup.fields)  # somebody else may have been quicker
+        if held is not None and held.parts is not None and wanted_part(held, exchange.request) is None:
+            held = None
         entry = held if held is not None and (entry is None or held.born >= entry.born) else entry
         response = self._decide(exchange, lookup, wishes, entry)
         return response if response is None or isinstance(response, Response) else await response
@@ -200,13 +202,13 @@ class Cache:
         is_choosy = any(name in wishes for name in (b"no-cache", b"max-age", b"min-fresh"))
         if self._config.collapse and turns and not lookup.has_authorization:
             fetch = None if is_choosy or entry is not None else self._flights.arriving(lookup)
-            if fetch is not None:
+            if fetch is not None and fetch.entry.is_fresh(self._clock()):
                 lookup.is_done = lookup.is_served = True
-                return self._hits.arriving(exchange, fetch)
+                return self._hits.arriving(exchange, lookup.forward, fetch)
             flight = None if is_choosy else self._flights.find(lookup)
             if flight is not None:
                 return self._wait(exchange, lookup, flight.landing(), entry, wishes, turns)
-            if self._flights.begin(lookup):
+            if self._flights.begin(lookup) and not is_choosy:
                 lookup.claim = self._stores.claim(lookup.url)
                 if lookup.claim is None:
                     return self._wait_for_worker(exchange, lookup, entry)
@@ -222,9 +224,10 @@ class Cache:
             if entry is not None and self._may_share(lookup, entry):
                 lookup.is_done = lookup.is_served = True
                 self._flights.land(lookup, entry)
-                return self._hits.response(exchange.request, entry, b"; collapsed")
+                return self._hits.response(exchange.request, entry, collapsed=lookup.forward)
         else:
             lookup.claim = brought
+        lookup.asked = self._clock()
         if known is not None:
             put_conditions(lookup, exchange.request.headers, known)
         return None
@@ -239,16 +242,19 @@ class Cache:
         turns: int,
     ) -> Response | None:
         brought = await landing
-        if isinstance(brought, Fetch) and brought.is_open and is_for(lookup, brought.entry):
+        now = self._clock()
+        if isinstance(brought, Fetch) and brought.is_open and _serves(lookup, brought.entry, now):
             lookup.is_done = lookup.is_served = True
-            return self._hits.arriving(exchange, brought)
+            return self._hits.arriving(exchange, lookup.forward, brought)
         entry = brought.entry if isinstance(brought, Fetch) and brought.is_complete else brought
         # What is not fresh came because the origin has failed.
-        entry = entry.opened() if isinstance(entry, Entry) else None
+        entry = entry.opened() if isinstance(entry, Entry) and entry.parts is None else None
         if entry is not None and is_for(lookup, entry) and self._may_share(lookup, entry):
             lookup.is_done = lookup.is_served = True
-            return self._hits.response(exchange.request, entry, b"; collapsed")
-        # Nothing, perhaps since its client has left: somebody else's turn, for whom the others wait.
+            return self._hits.response(exchange.request, entry, collapsed=lookup.forward)
+        # Nothing, perhaps since its client has left: somebody else's turn, for whom the others wait. It begins now,
+        # and what was purged before does not touch it.
+        lookup.asked, lookup.is_void = now, False
         response = self._set_out(exchange, lookup, known, wishes, turns - 1)
         return response if response is None or isinstance(response, Response) else await response
 
@@ -301,7 +307,7 @@ class Cache:
             if lookup.storing is not None and self._is_final(exchange, response):
                 self._intake.finish(exchange, lookup, lookup.storing, response)
         if not lookup.is_served:
-            self._say(lookup, response)
+            self._say(exchange, lookup, response)
 
     def _is_final(self, exchange: Exchange, response: Response) -> bool:
         """Whether the body is there, and nobody behind us is going to change it."""
@@ -313,9 +319,12 @@ class Cache:
         if not exchange.is_tunnel and (message := of_change(exchange, response, self._keys)):
             self._app.bus.publish(TOPIC, message)
 
-    def _say(self, lookup: Lookup, response: Response) -> None:
+    def _say(self, exchange: Exchange, lookup: Lookup, response: Response) -> None:
         """Cache-Status (RFC 9211)."""
-        told = b"%b; fwd=%b; fwd-status=%d" % (self._name, lookup.forward, lookup.status or response.status)
+        told = b"%b; fwd=%b" % (self._name, lookup.forward)
+        status = lookup.status or (response.status if exchange.error is None else 0)
+        if status:  # else nobody has answered
+            told += b"; fwd-status=%d" % status
         response.headers.raw.append((b"cache-status", told + b"; stored" if lookup.is_stored else told))
 
     @hookimpl
@@ -338,6 +347,11 @@ class Cache:
         lookup = exchange.get(self._state)
         if lookup is not None:
             self._intake.arrive(lookup)
+
+
+def _serves(lookup: Lookup, entry: Entry, now: float) -> bool:
+    """Whether a response that is arriving is what a lookup waits for: it may have become stale on the way."""
+    return is_for(lookup, entry) and entry.is_fresh(now)
 
 
 __all__ = ["Cache"]

@@ -5,6 +5,7 @@ Pure decisions over a request's and a response's fields. Does not store.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from gateway import Headers
@@ -18,6 +19,7 @@ UNDERSTOOD = frozenset((*range(200, 207), *range(300, 309), *range(400, 418), 42
 NOT_STORED = frozenset((304, 412, 416))
 """Answers to one request's range or condition are none that could be served to others."""
 
+FOR_ALL = (b"public", b"must-revalidate", b"s-maxage")
 NEGATIVE = frozenset((404, 410))
 
 
@@ -36,6 +38,8 @@ class Terms(NamedTuple):
     """Seconds of staleness in which it may be used when the origin fails (RFC 5861 4)."""
     hidden: frozenset[bytes]
     """Fields that are not for others, or not without asking the origin: they are not stored."""
+    is_immutable: bool = False
+    """Whether it does not change while it is fresh (RFC 8246): for a client that reloads it is not confirmed."""
 
 
 def governing(headers: Headers, config: Config) -> tuple[Directives, bool]:
@@ -62,7 +66,7 @@ def terms_of(
         return refusal
     expiring = Headers() if is_targeted else headers
     lifetime: float | None = explicit_lifetime(expiring, directives, date)
-    is_told = lifetime is not None
+    is_told = bool(lifetime)
     if lifetime is None and status in NEGATIVE and config.negative_ttl:
         lifetime = config.negative_ttl
     if lifetime is None:
@@ -72,19 +76,31 @@ def terms_of(
         lifetime = heuristic_lifetime(status, headers, directives, date, share, config.heuristic_max)
     is_final = b"must-revalidate" in directives or b"proxy-revalidate" in directives
     is_strict = is_final or b"s-maxage" in directives
+    # Who says nothing of caches, or that nothing is fresh, may have meant it for one client: without a word of his
+    # own on staleness that must not come out later.
     return Terms(
         lifetime,
         is_validated=b"no-cache" in directives and not field_names(directives, b"no-cache"),
         is_strict=is_strict,
         while_revalidating=_span(
-            directives, b"stale-while-revalidate", config.stale_while_revalidate, is_final, is_strict
+            directives,
+            b"stale-while-revalidate",
+            config.stale_while_revalidate if is_told else 0.0,
+            is_final,
+            is_strict,
         ),
-        # Who says nothing of caches may have meant it for one client: that must not come out when the origin fails.
         if_error=_span(
             directives, b"stale-if-error", config.stale_if_error if is_told else 0.0, is_final, is_strict
         ),
         hidden=hidden_in(directives),
+        is_immutable=b"immutable" in directives,
     )
+
+
+def is_for_all(fields: Iterable[tuple[bytes, bytes]], config: Config) -> bool:
+    """Whether a response says of itself that it may be stored after a request with Authorization (RFC 9111 3.5)."""
+    directives, _ = governing(Headers.adopt(list(fields)), config)
+    return any(name in directives for name in FOR_ALL)
 
 
 def hidden_in(directives: Directives) -> frozenset[bytes]:
@@ -100,7 +116,7 @@ def _refusal(status: int, headers: Headers, directives: Directives, has_authoriz
         return "no-store"
     if b"private" in directives and not field_names(directives, b"private"):
         return "private"
-    if has_authorization and not any(name in directives for name in (b"public", b"must-revalidate", b"s-maxage")):
+    if has_authorization and not any(name in directives for name in FOR_ALL):
         return "authorization"  # RFC 9111 3.5
     if config.set_cookie == "refuse" and b"set-cookie" in headers and b"set-cookie" not in hidden_in(directives):
         return "set-cookie"

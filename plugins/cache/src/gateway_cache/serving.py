@@ -22,21 +22,29 @@ class Hits:
     """What one App has served from what is stored, and what Cache-Status says of that (RFC 9211)."""
 
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
-        self.status = name.encode() + b"; hit; ttl=%d"
+        self._name = name.encode()
+        self.status = self._name + b"; hit; ttl=%d"
         self._clock = clock
         self.count = 0
 
-    def response(self, request: Request, entry: Entry, more: bytes = b"") -> Response:
-        """What a request gets of a stored response; `more` is said of it besides."""
-        self.count += 1
-        return as_asked(serve(entry, self._clock(), self._told(entry, more)), entry, request)
+    def response(self, request: Request, entry: Entry, more: bytes = b"", *, collapsed: bytes = b"") -> Response:
+        """What a request gets of a stored response; `more` is said of it besides.
 
-    def arriving(self, exchange: Exchange, fetch: Fetch) -> Response:
-        """A response whose body is still arriving."""
+        `collapsed` is why the origin was asked, by somebody else for whom this request has waited.
+        """
         self.count += 1
-        response = serve(fetch.entry, self._clock(), self._told(fetch.entry, b"; collapsed"))
+        told = self._told(entry, more) if not collapsed else self._collapsed(collapsed)
+        return as_asked(serve(entry, self._clock(), told), entry, request)
+
+    def arriving(self, exchange: Exchange, forward: bytes, fetch: Fetch) -> Response:
+        """A response whose body is still arriving, to a request that somebody else has made."""
+        self.count += 1
+        response = serve(fetch.entry, self._clock(), self._collapsed(forward))
         response.body = exchange.open_body = fetch.reader()
         return response
+
+    def _collapsed(self, forward: bytes) -> bytes:
+        return b"%b; fwd=%b; collapsed" % (self._name, forward)
 
     def _told(self, entry: Entry, more: bytes) -> bytes:
         return self.status % int(entry.lifetime_ends - self._clock()) + more
@@ -64,7 +72,7 @@ def as_asked(response: Response, entry: Entry, request: Request) -> Response:
         wanted = request.headers.get(b"range")
         if wanted is not None and if_range_holds(request.headers, entry.etag, entry.last_modified, entry.date):
             response = ranged(response, wanted)
-    if request.method == "HEAD":
+    if request.method == "HEAD" and response.status != 204:
         response.headers.set(b"content-length", b"%d" % entry.length)
         response.body = b""
     return response

@@ -47,14 +47,13 @@ def confirms(response: Response, entry: Entry) -> bool:
     """
     headers = response.headers
     etag = headers.get(b"etag")
+    modified, length = headers.get(b"last-modified"), headers.get(b"content-length")
     if etag is not None and entry.etag is not None and not is_same_weakly(etag, entry.etag):
         return False
+    is_other_date = modified is not None and parse_date(modified) != entry.last_modified
     if response.status == 304:
-        return True
-    if etag is not None and entry.etag is None:
-        return False
-    modified, length = headers.get(b"last-modified"), headers.get(b"content-length")
-    if modified is not None and parse_date(modified) != entry.last_modified:
+        return not is_other_date or (etag is not None and entry.etag is not None)
+    if is_other_date or (etag is not None and entry.etag is None):
         return False
     return length is None or length == b"%d" % entry.length
 

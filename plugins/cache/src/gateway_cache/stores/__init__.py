@@ -6,11 +6,12 @@ Owns the order in which they are asked, and that both forget what is purged. Eac
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway import Metrics
-from gateway_cache.claims import FREE, Claim, Claims
+from gateway_cache.claims import FREE, HELD_SECONDS, Claim, Claims
 from gateway_cache.config import Config
 from gateway_cache.entry import Entry
 from gateway_cache.files import Spill
@@ -133,9 +134,11 @@ class Stores:
             self._disk.after_writes(claim.release)
 
     async def turn(self, lookup: Lookup, known: Entry | None) -> Entry | Claim:
-        """Wait for the worker that has the claim: the response that it has stored, or else the claim."""
-        pause = FIRST_PAUSE
+        """Wait for the worker that has the claim: what it has stored, or the claim, or none of both in time."""
+        pause, ends = FIRST_PAUSE, time.monotonic() + HELD_SECONDS
         while (claim := self.claim(lookup.url)) is None:
+            if time.monotonic() > ends:
+                return FREE
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
             found = self.newer(lookup, known)

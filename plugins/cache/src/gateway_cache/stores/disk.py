@@ -21,6 +21,7 @@ from gateway_cache.files import BodyFile
 from gateway_cache.keys import digest
 from gateway_cache.purging import Purge
 from gateway_cache.stores.disk_database import (
+    SWEPT_SECONDS,
     Database,
     add_to_files,
     changing,
@@ -149,8 +150,6 @@ class Disk:
             database.do(self._put, database, url, entry, time.time_ns())
         else:
             self.left_out += 1
-            if entry.file is not None:
-                entry.file.remove()
 
     def _put(self, database: Database, url: bytes, entry: Entry, stamp: int) -> None:
         database.taken += entry.size
@@ -167,9 +166,9 @@ class Disk:
                 self._write(database, key, value, entry.file)
             self.is_away = False
         except (lmdb.Error, OSError) as error:
-            if entry.file is not None:
-                entry.file.remove()
             self._complain(error)
+        if database.is_miscounted or time.monotonic() - database.swept > SWEPT_SECONDS:
+            sweep(database, self.bodies, self.claims)
 
     def _write(self, database: Database, key: bytes, value: bytes, file: BodyFile | None) -> None:
         with changing(database) as transaction:

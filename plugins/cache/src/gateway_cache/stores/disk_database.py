@@ -53,6 +53,10 @@ class Database:
 
         self.doomed: list[BodyFile] = []
         """Files whose records are deleted by the transaction that is open."""
+        self.is_miscounted = False
+        """Whether records went of which nobody knows the files."""
+        self.swept = 0.0
+        """When files were last looked after, in seconds of `time.monotonic`."""
         self.users = 0
         self.handed = 0
         self.taken = 0
@@ -127,7 +131,9 @@ def forget(
     read = read_meta(value)
     transaction.delete(bytes(value[: STAMP.size]), db=database.order)
     transaction.delete(key, db=database.records)
-    if read is not None and read[1].file is not None:
+    if read is None:
+        database.is_miscounted = True  # it may have had a file
+    elif read[1].file is not None:
         add_to_files(database, transaction, -read[1].file.size)
         if read[1].file != but:
             database.doomed.append(read[1].file)
@@ -163,19 +169,35 @@ def free(database: Database, transaction: lmdb.Transaction, left: int) -> None:
 
 
 def sweep(database: Database, *folders: Path) -> None:
-    """Remove files that belong to no record: their worker was killed, or the database was damaged."""
+    """Remove files that belong to no record, and count the others anew.
+
+    A worker may have been killed, or a record damaged.
+    """
+    database.swept, database.is_miscounted = time.monotonic(), False
     try:
         limit = time.time() - SWEPT_SECONDS
-        old = [path for folder in folders for path in folder.iterdir() if path.stat().st_mtime < limit]
-        if old:
-            with database.write(is_write=False) as transaction, transaction.cursor(database.records) as cursor:
-                read = (read_meta(value) for _, value in cursor)
-                known = {Path(one[1].file.path).name for one in read if one is not None and one[1].file is not None}
-            for path in old:
-                if path.name not in known:
-                    path.unlink(missing_ok=True)
+        files = [path for folder in folders for path in folder.iterdir()]
+        with database.write() as transaction:
+            if not files and not _in_files(database, transaction):
+                return
+            known = list(_files(database, transaction))
+            transaction.put(b"files", sum(file.size for file in known).to_bytes(8, "big"), db=database.account)
+        names = {Path(file.path).name for file in known}
+        for path in files:
+            if path.name not in names and path.stat().st_mtime < limit:
+                path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        pass  # somebody else was quicker: the next time will do
     except (OSError, lmdb.Error) as error:
         log.warning("cache: %s could not be tidied up: %s", folders[0].parent, error)
+
+
+def _files(database: Database, transaction: lmdb.Transaction) -> Iterator[BodyFile]:
+    with transaction.cursor(database.records) as cursor:
+        for _, value in cursor:
+            read = read_meta(value)
+            if read is not None and read[1].file is not None:
+                yield read[1].file
 
 
 def values(transaction: lmdb.Transaction, start: bytes) -> Iterator[Bytes]:

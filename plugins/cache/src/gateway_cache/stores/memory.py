@@ -52,9 +52,10 @@ class Memory:
     def put(self, url: bytes, entry: Entry) -> bool:
         """Store a response in the place of the one that the same request would have selected; whether it fits."""
         others = tuple(other for other in self._urls.get(url, ()) if not _is_alike(other, entry))
-        variants = (entry, *others)[:MAX_VARIANTS]
-        fits = _size(variants) <= self._max_bytes
-        kept = variants if fits else others
+        fits = entry.size <= self._max_bytes
+        kept = (entry, *others)[:MAX_VARIANTS] if fits else others
+        while _size(kept) > self._max_bytes:
+            kept = kept[:-1]
         if kept:
             self._urls[url] = kept
         else:

@@ -16,7 +16,7 @@ from gateway_cache.files import BodyFile
 from gateway_cache.keys import digest
 from gateway_cache.policy import Terms
 
-FORMAT = 2
+FORMAT = 3
 
 _HEAD = struct.Struct(">QBII")
 """When it came, format, bytes of JSON, checksum of what follows."""
@@ -38,7 +38,7 @@ def record_of(url: bytes, entry: Entry, stamp: int) -> bytes:
             "place": entry.place,
             "status": entry.status,
             "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in entry.headers],
-            "terms": [*entry.terms[:-1]],
+            "terms": {name: value for name, value in entry.terms._asdict().items() if name != "hidden"},
             "vary": [name.decode("latin-1") for name in entry.vary],
             "selecting": [None if value is None else value.decode("latin-1") for value in entry.selecting],
             "born": entry.born,
@@ -80,8 +80,7 @@ def read_meta(value: bytes | memoryview) -> tuple[bytes, Entry] | None:
         headers = [(name.encode("latin-1"), text.encode("latin-1")) for name, text in meta["headers"]]
         selecting = tuple(None if text is None else text.encode("latin-1") for text in meta["selecting"])
         vary = tuple(name.encode("latin-1") for name in meta["vary"])
-        lifetime, is_validated, is_strict, while_revalidating, if_error = meta["terms"]
-        terms = Terms(lifetime, is_validated, is_strict, while_revalidating, if_error, frozenset())
+        terms = Terms(**meta["terms"], hidden=frozenset())
         place = (meta["place"][0], meta["place"][1])
         entry = Entry(place, meta["status"], headers, terms, vary, selecting, meta["born"])
         if meta["file"] is not None:
