@@ -248,7 +248,9 @@ class Preferences(Model):
     zone: str = ""
     """Endpoints of this zone are asked as long as enough of them are left."""
     enough: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """The share of a priority (or zone) that must be up: below it the next one helps out, too."""
+    """The share of a priority (or zone) that must be up: below it the next one helps out, too. Each priority is
+    looked at by itself. 0 means that the next one is asked only when nobody of this one is up, as HAProxy's `backup`
+    is."""
     panic: Annotated[float, Field(ge=0, le=1)] = 0.0
     """With less than this share of all endpoints up, those that are down are asked, too: health may be wrong, and
     the few that are left would be overrun. 0 means never."""
