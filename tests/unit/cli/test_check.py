@@ -194,6 +194,45 @@ def test_check_shows_the_pipeline_of_each_route_in_both_directions(check):
     assert "The configuration is valid." in result.stdout
 
 
+WEIGHED = """
+plugins = ["balancing"]
+listeners = [{ bind = "127.0.0.1:0" }]
+[upstreams.app]
+endpoints = ["http://127.0.0.1:9", { url = "http://127.0.0.1:8", weight = 3 }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('balancer = "round-robin"', "the balancer 'round-robin' takes no notice of weight;"),
+        ("slow_start = '5s'", "the balancer 'first' takes no notice of weight and slow_start;"),
+        ('slow_start = "5s"\nbalancer = { use = "round-robin" }', "takes no notice of weight and slow_start;"),
+    ],
+)
+def test_check_says_that_a_balancer_takes_no_notice_of_weights_and_which_one_would(check, text, said):
+    result = check(WEIGHED + text)
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("Note: ")]
+    assert line.startswith("Note: upstreams.app: ")
+    assert said in line
+    assert line.endswith("; 'weighted-round-robin' would")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WEIGHED + 'slow_start = "5s"\nbalancer = "least-connections"',
+        WEIGHED.replace("weight = 3", "weight = 0") + 'balancer = "round-robin"',
+        WEIGHED.replace("weight = 3", "weight = 1"),
+    ],
+)
+def test_check_has_nothing_to_note_where_weights_count_or_are_all_alike(check, text):
+    result = check(text)
+    assert result.exit_code == 0
+    assert "Note" not in result.stdout
+
+
 def test_check_shows_no_secret(check, tmp_path, monkeypatch):
     monkeypatch.setenv("KEY", "s3cr3t")
     (tmp_path / "hooks.py").write_text(
