@@ -61,7 +61,7 @@ async def test_a_service_that_is_decidedly_not_there_has_no_endpoints(names):
 
 async def test_a_server_that_does_not_answer_is_not_waited_for_long(names):
     names.is_silent = True
-    with pytest.raises(NotFound, match="cannot be resolved"):
+    with pytest.raises(NotFound, match=r"app\.test cannot be resolved: no answer in time from 127\.0\.0\.1$"):
         await AddressLookup(make_resolver([names.address], 0.05), "app.test:80", "http").look()
 
 

@@ -6,15 +6,18 @@ Owns what records mean. When to ask again is said by their time to live.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, TypeVar, cast
 
 from dns.asyncresolver import Resolver
 from dns.exception import DNSException
 from dns.rdatatype import AAAA, SRV, A, RdataType
-from dns.resolver import Answer, NoAnswer
+from dns.resolver import Answer, LifetimeTimeout, NoAnswer
 
 from gateway import EndpointSettings
 from gateway_discovery.lookup import Found, NotFound
+
+T = TypeVar("T")
 
 DNS_PORT = 53
 MOST_PRIORITY = 255
@@ -75,7 +78,7 @@ class ServiceLookup:
             raise NotFound(f"{self._name} has no SRV record")
         records = [record for record in answer if str(record.target) != "."]
         ranks = {number: rank for rank, number in enumerate(sorted({record.priority for record in records}))}
-        targets = await asyncio.gather(*(addresses_of(self._resolver, str(record.target)) for record in records))
+        targets = await _all(addresses_of(self._resolver, str(record.target)) for record in records)
         endpoints, least = [], float(answer.rrset.ttl) if answer.rrset else 0.0
         for record, (addresses, seconds) in zip(records, targets, strict=True):
             least = min(least, seconds)
@@ -89,7 +92,7 @@ class ServiceLookup:
 
 async def addresses_of(resolver: Resolver, name: str) -> tuple[list[str], float]:
     """Every address of a name as it stands in a URL, and for how long they hold. Raises NotFound."""
-    answers = await asyncio.gather(ask(resolver, name, A), ask(resolver, name, AAAA))
+    answers = await _all(ask(resolver, name, kind) for kind in (A, AAAA))
     found = [answer for answer in answers if answer is not None and answer.rrset is not None]
     addresses = [record.to_text() for answer in found for record in answer]
     if not addresses:
@@ -98,11 +101,23 @@ async def addresses_of(resolver: Resolver, name: str) -> tuple[list[str], float]
     return written, float(min(answer.rrset.ttl for answer in found if answer.rrset is not None))
 
 
+async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The answers to all of them. The failure is that of the first that failed in their order, not in time."""
+    answers = await asyncio.gather(*questions, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return cast("list[T]", answers)
+
+
 async def ask(resolver: Resolver, name: str, kind: RdataType) -> Answer | None:
     """The records of a kind; None if there are none of this kind. Raises NotFound."""
     try:
         return await resolver.resolve(name, kind, search=False)
     except NoAnswer:
         return None
+    except LifetimeTimeout:  # its own words tell the time in ms, and would be others each time
+        servers = ", ".join(map(str, resolver.nameservers))
+        raise NotFound(f"{name} cannot be resolved: no answer in time from {servers}") from None
     except (DNSException, OSError) as error:
         raise NotFound(f"{name} cannot be resolved: {error}") from None
