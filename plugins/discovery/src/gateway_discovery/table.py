@@ -20,7 +20,8 @@ class Table(PluginConfig):
     """Where the endpoints come from: one of `dns`, `srv` and `file`."""
 
     dns: str = ""
-    """`app.internal:8000`: each address of the name is an endpoint, A and AAAA."""
+    """`app.internal:8000`: each address of the name is an endpoint, A and AAAA. A name of `/etc/hosts` has the
+    addresses there, unless the plugin has `resolvers` of its own."""
     srv: str = ""
     """`_http._tcp.app.internal`: hosts, ports, priorities and weights of the SRV records (RFC 2782)."""
     file: FilePath | None = None
