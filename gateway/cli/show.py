@@ -63,7 +63,7 @@ def checked(source: Source) -> None:
     out.print(f"\n[bold]Plugins[/], from client to upstream: {names}", highlight=False)
     for upstream in app.upstreams.values():
         if upstream.ignored:
-            out.print(_note_of_ignored(upstream), highlight=False)
+            out.print(_note_of_ignored(upstream), highlight=False, soft_wrap=True)
     out.print("[green]The configuration is valid.[/]")
 
 
