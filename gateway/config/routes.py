@@ -63,6 +63,17 @@ def _header_name(value: str) -> str:
     return checked_name(value).decode("ascii")
 
 
+def _without_star(path: str, all_below: str) -> str:
+    """A path of the configuration. Raises ValueError for a wildcard; `all_below` is how that is written instead."""
+    if "*" in path:
+        above = path[: path.index("*")].rpartition("/")[0]
+        raise ValueError(
+            f"a path has no wildcards: {all_below.format(above)} takes all that is below, match.pattern ="
+            f' "{above}/{{name}}" any one segment, and a star itself is written "%2A"; not {path!r}'
+        )
+    return path
+
+
 def _check_fields(value: str) -> str:
     if not all(value.split(".")):
         raise ValueError(f'expected fields joined by dots, as in "user.plan", not {value!r}')
@@ -88,7 +99,7 @@ class Match(Model):
     host: str = ""
     """Exact, `*.example.com`, or a regular expression that begins with `~`; empty means any."""
     path: str = "/"
-    """A prefix by whole segments: `/v1` matches `/v1` and `/v1/users`, not `/v10`."""
+    """A prefix by whole segments: `/v1` matches `/v1` and `/v1/users`, not `/v10`. No path has wildcards."""
     exact: str | None = None
     """Just this path."""
     pattern: str | None = None
@@ -134,13 +145,13 @@ class Match(Model):
             raise ValueError(f'a path begins with "/", not {value!r}')
         if "?" in value or "#" in value:
             raise ValueError(f"a path ends before its query, unlike {value!r}; there is match.query")
-        return value
+        return _without_star(value, 'match.path = "{}/"')
 
     @field_validator("pattern")
     @classmethod
     def _check_pattern(cls, value: str | None) -> str | None:
         if value is not None:
-            parse_pattern(value)
+            parse_pattern(_without_star(value, '"{}/{{rest:path}}"'))
         return value
 
     @model_validator(mode="after")

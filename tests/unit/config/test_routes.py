@@ -43,6 +43,15 @@ class TestMatches:
                 "path = '/a?b'",
                 ".path: a path ends before its query, unlike '/a?b'; there is match.query",
             ),
+            (
+                "path = '/a/*'",
+                '.path: a path has no wildcards: match.path = "/a/" takes all that is below, match.pattern ='
+                ' "/a/{name}" any one segment, and a star itself is written "%2A"; not \'/a/*\'',
+            ),
+            ("path = '/*'", '.path: a path has no wildcards: match.path = "/" takes all that is below'),
+            ("path = '/a/b*/c'", '.path: a path has no wildcards: match.path = "/a/" takes all that is below'),
+            ("exact = '/*.css'", ".exact: a path has no wildcards"),
+            ("pattern = '/{a}/*'", '.pattern: a path has no wildcards: "/{a}/{rest:path}" takes all that is below'),
             ("exact = 'a'", ".exact: a path begins with \"/\", not 'a'"),
             ("path = '/a', exact = '/a'", ": path and exact exclude each other"),
             ("pattern = '/a{b}'", '.pattern: a named part is a whole segment, "{id}"'),
