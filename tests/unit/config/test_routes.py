@@ -77,6 +77,9 @@ class TestMatches:
                 "headers = { x-a = ['1'] }",
                 '.headers.x-a: expected text, "~regular expression", true',
             ),
+            ("headers = { x-a = { present = 1 } }", ".headers.x-a: present: expected true or false, not 1"),
+            ("json = { a = { presnt = true } }", '.json.a: expected a value, "~regular'),
+            ("json = { a = ['1'] }", '.json.a: expected a value, "~regular expression" or { present = true }'),
             ("headers = { 'x a' = '1' }", ".headers.x a.[key]: header name b'x a' is not a token"),
             ("client = 'here'", '.client[0]: expected a network such as "10.0.0.0/8"'),
             ("json = { 'a..b' = 1 }", ".json.a..b.[key]: expected fields joined by dots"),
@@ -95,11 +98,12 @@ class TestMatches:
             "scheme": "https",
             "method": ["GET", "HEAD"],
             "headers": {"X-Beta": True},
-            "json": {"plan": "gold"},
+            "json": {"plan": "gold", "vip": True, "old": {"present": False}},
             "client": "10.0.0.0/8",
             "body": "~x",
         }
         told = "api.example.com/users/{id} https GET,HEAD header:x-beta=present json:plan=gold"
+        told += " json:vip=true json:old=absent"
         told += " client=10.0.0.0/8 body=~x"
         assert Match.model_validate(match).describe() == told
         assert Match(exact="/x").describe() == "*/x exactly"
@@ -114,6 +118,8 @@ class TestMatches:
             ("method = ['GET', 'HEAD']", "method = ['HEAD', 'GET']"),
             ("headers = { a = '1', b = true }", "headers = { B = true, A = 1 }"),
             ("client = '10.0.0.1'", "client = ['10.0.0.1/32']"),
+            ("headers = { a = true }", "headers = { a = { present = true } }"),
+            ("json = { a = true }", "json = { a = 'true' }"),
         ],
     )
     def test_two_routes_of_one_match_are_refused_and_both_named(self, complaint, one, other):
@@ -131,6 +137,7 @@ class TestMatches:
             ("pattern = '/a'", "exact = '/a'"),
             ("headers = { a = true }", "headers = { a = 'True' }"),
             ("headers = { a = '1' }", "query = { a = '1' }"),
+            ("json = { a = true }", "json = { a = { present = true } }"),
             ("", "scheme = 'http'"),
         ],
     )
