@@ -174,6 +174,26 @@ class TestSites:
     def test_a_wrong_site_is_named(self, check, text, said):
         assert said in complaint(check(text))
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            'plugins = ["./a.py:A"]\nplugins.b.file = "x.log"',
+            'plugins = ["a"]\n[plugins.b]\nfile = "x"\n[upstreams.app]\nx = 1',
+            'plugins = [\n  "a",\n  { use = "c", x = 1 },\n]\nplugins.b.file = "x"',
+            'plugins.b.file = "x"\nplugins = [\n  "a",\n  { use = "c", x = 1 },\n]',
+            '[plugins.b]\nx = 1\n[[plugins]]\nuse = "a"',
+            '[[routes]]\nplugins = ["a"]\nplugins.b.x = 1',
+            '[[routes]]\nplugins = ["a"]\n[routes.plugins.b]\nx = 1',
+        ],
+    )
+    def test_plugins_as_a_list_and_as_tables_get_the_way_out(self, check, text):
+        line = complaint(check(text))
+        assert 'either all in a list, as in plugins = ["./my_hook.py:AddHeader", { use = "access-log"' in line
+        assert 'or all in tables, as in plugins."./my_hook.py:AddHeader" = {}' in line
+
+    def test_another_key_that_stands_there_twice_has_nothing_to_do_with_plugins(self, check):
+        assert "plugins" not in complaint(check('plugins = ["a"]\nworkers = 1\nworkers = 2'))
+
     def test_several_mistakes_are_all_told(self, check):
         result = check(f'{SITE}workers = 0\ndrain_timeout = "soon"')
         assert result.exit_code == 2
