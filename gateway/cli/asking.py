@@ -26,7 +26,7 @@ def site_argument(function: Callable[..., None]) -> Callable[..., None]:
     """For commands without other arguments: the site file as an argument, or by `--site` as with the others."""
 
     @click.argument("target", required=False, metavar="[SITE.TOML]")
-    @click.option("--site", metavar="SITE.TOML", help="Another way to say it.")
+    @click.option("--site", metavar="SITE.TOML", help="The same, as commands with other arguments have it.")
     @wraps(function)
     def asked(*arguments: Any, target: str | None, site: str | None, **options: Any) -> None:
         if target and site:
