@@ -142,11 +142,7 @@ class App:
 
     def describe_endpoints(self) -> list[dict[str, Any]]:
         """Every endpoint as it stands in this worker, as plain data."""
-        return [
-            {"upstream": upstream.name, **endpoint.describe()}
-            for upstream in self.upstreams.values()
-            for endpoint in upstream.endpoints
-        ]
+        return [item for upstream in self.upstreams.values() for item in upstream.describe()]
 
     def command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
         """What the plugins make of an operator's command; None if it is nobody's. Raises ValueError."""

@@ -75,6 +75,38 @@ def explain(app: App, request: Request, body: bytes) -> dict[str, Any]:
     return record | _destination(exchange, exchange.upstream)
 
 
+def explain_unstarted(app: App, request: Request, body: bytes) -> dict[str, Any]:
+    """The same of an App that does not run: with the endpoints of files, and a note where only a lookup tells them.
+
+    A plugin's table `discovery` gives what is at hand by `endpoints_at_hand()`, which returns endpoints, or None if
+    it would have to ask somebody, or raises ValueError.
+    """
+    notes = {name: _take_at_hand(app, upstream) for name, upstream in app.upstreams.items()}
+    record = explain(app, request, body)
+    note = notes.get(record.get("upstream", ""))
+    if note:
+        record["note"] = note
+        if not record["endpoints"]:
+            record.pop("refused", None)  # nobody knows
+    return record
+
+
+def _take_at_hand(app: App, upstream: Upstream) -> str:
+    """Give an upstream the endpoints that are at hand; what is to be noted if there may be others."""
+    table = app.tables["discovery"].get(upstream.name)
+    if not upstream.settings.discovery or table is None:
+        return ""
+    about = f"endpoints of upstream {upstream.name!r} are discovered ({table})"
+    try:
+        found = table.endpoints_at_hand() if hasattr(table, "endpoints_at_hand") else None
+    except ValueError as error:
+        return f"{about}: {error}"
+    if found:
+        upstream.set_endpoints(found)
+        return ""
+    return f"{about}: no endpoint in it" if found is not None else f"{about}: not known without --live"
+
+
 def _routes(app: App, request: Request, body: SeenBody) -> list[dict[str, str]]:
     verdicts = app.router.explain(request, body)
     return [{"route": verdict.route.name, "reason": verdict.reason} for verdict in verdicts[: NEAREST + 1]]

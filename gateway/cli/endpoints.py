@@ -5,6 +5,7 @@ Owns their arguments and looks. What they do is `gateway.process.operations`' bu
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import orjson
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli.asking import admin_option, ask_running, site_argument, site_option
+from gateway.cli.asking import SiteCommand, admin_option, ask_running, site_argument, site_option
 from gateway.cli.show import console
 from gateway.metrics import exposition
+from gateway.process.operations import MOST_WEIGHT
 
 COLOURS = {"up": "green", "draining": "yellow", "maintenance": "yellow", "down": "red"}
 
@@ -62,7 +64,7 @@ _reason = click.option("--reason", default="", help="For the log and for `gatewa
 def _state_command(name: str, meaning: str) -> click.Command:
     """A command that sets the state of an endpoint."""
 
-    @click.command(name, help=meaning)
+    @click.command(name, cls=SiteCommand, help=meaning)
     @_upstream
     @_endpoint
     @_reason
@@ -84,10 +86,33 @@ STATE_COMMANDS = (
 )
 
 
-@click.command()
+class _Weight(click.ParamType[int]):
+    """A whole number; how large it may be says the gateway."""
+
+    name = "weight"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if not re.fullmatch(r"[0-9]+", str(value)):
+            self.fail(f"a weight is a whole number from 0 to {MOST_WEIGHT}, not {value!r}", param, ctx)
+        return int(value)
+
+
+class _WeightCommand(SiteCommand):
+    """A number below zero looks like an option, which it is not meant to be."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As ever, but for such a number."""
+        for word in args:
+            if re.fullmatch(r"-\.?[0-9][0-9.]*", word):
+                _Weight().convert(word, None, ctx)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_WeightCommand)
 @_upstream
 @_endpoint
-@click.argument("weight", type=int)
+@click.argument("weight", type=_Weight())
 @site_option
 @admin_option
 def weight(upstream: str, endpoint: str, weight: int, target: str | None, path: Path | None) -> None:

@@ -20,8 +20,7 @@ from gateway.cli.endpoints import COLOURS
 from gateway.cli.show import console
 from gateway.config.loader import load
 from gateway.errors import ConfigurationError
-from gateway.explaining import explain as explain_request
-from gateway.explaining import read_request
+from gateway.explaining import explain_unstarted, read_request
 from gateway.hooks import REVERSED_HOOKS
 
 
@@ -67,7 +66,7 @@ def explain(
             read = read_request(asked)
         except ValueError as error:
             raise ConfigurationError(f"not a request: {error}") from None
-        record = explain_request(App(load(target)), *read)
+        record = explain_unstarted(App(load(target)), *read)
     if as_json:
         click.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -103,7 +102,10 @@ def _print(record: dict[str, Any]) -> None:
         out.print(f"\n[bold]Upstream[/] {record['upstream']}, balancer {record['balancer']}", highlight=False)
         if "forwarded_path" in record:
             out.print(f"Path rewritten to {escape(record['forwarded_path'])}", highlight=False)
-        out.print(_endpoints(record["endpoints"], record.get("pick", "")))
+        if record["endpoints"]:
+            out.print(_endpoints(record["endpoints"], record.get("pick", "")))
+    if "note" in record:
+        out.print(f"[yellow]Note[/] {escape(record['note'])}", highlight=False, soft_wrap=True)
     if "answer" in record:
         out.print(f"\n[bold]Answer[/] {escape(record['answer'])}", highlight=False)
     if "refused" in record:

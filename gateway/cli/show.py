@@ -24,6 +24,8 @@ from gateway.errors import ConfigurationError
 from gateway.hooks import EXCHANGE_HOOKS, HOOK_NAMES, REVERSED_HOOKS
 from gateway.listeners.tls import check_certificate
 from gateway.registry import Registry, configured, find_plugin, installed_plugins
+from gateway.upstream.balancer import WEIGHED_INSTEAD
+from gateway.upstream.group import Upstream
 
 
 def console() -> Console:
@@ -59,7 +61,18 @@ def checked(source: Source) -> None:
         out.print("  [yellow]none: every request gets 404[/]")
     names = " → ".join(name for name, _ in app.plugins) or "none"
     out.print(f"\n[bold]Plugins[/], from client to upstream: {names}", highlight=False)
+    for upstream in app.upstreams.values():
+        if upstream.ignored:
+            out.print(_note_of_ignored(upstream), highlight=False, soft_wrap=True)
     out.print("[green]The configuration is valid.[/]")
+
+
+def _note_of_ignored(upstream: Upstream) -> Text:
+    return Text(
+        f"Note: upstreams.{upstream.name}: the balancer {upstream.settings.balancer.use!r} takes no notice of"
+        f" {' and '.join(upstream.ignored)}; {WEIGHED_INSTEAD!r} would",
+        style="yellow",
+    )
 
 
 def plugins(as_schema: bool) -> None:

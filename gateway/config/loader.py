@@ -27,6 +27,14 @@ PROFILES = "gateway.profiles"
 
 _LINE = re.compile(r"\(at line (\d+)").search
 
+_BEGINS_A_STATEMENT = re.compile(r"[\[\w]").match
+_IS_OF_PLUGINS = re.compile(r"(?:\[+\s*(?:routes\s*\.\s*)?)?plugins\b").match
+_PLUGINS_ONE_WAY = (
+    '; plugins are either all in a list, as in plugins = ["./my_hook.py:AddHeader", { use = "access-log",'
+    ' file = "x.log" }], or all in tables, as in plugins."./my_hook.py:AddHeader" = {} and'
+    ' plugins.access-log.file = "x.log"'
+)
+
 COMMAND_LINE = "command line"
 """In the place of a site file's name."""
 
@@ -134,10 +142,15 @@ def read_toml(path: Path) -> Data:
 def _line_of(path: Path, error: tomllib.TOMLDecodeError) -> str:
     """The line that an error is about, and what is meant by the errors that speak of a parser's insides."""
     told = ""
+    lines = path.read_text(encoding="utf-8").splitlines()
     if place := _LINE(str(error)):
-        told = f": {path.read_text(encoding='utf-8').splitlines()[int(place[1]) - 1].strip()}"
+        lines = lines[: int(place[1])]
+        told = f": {lines[-1].strip()}"
     if "Cannot" in str(error):
         told += " (the same key stands there twice, or both as a list and as a table)"
+        statement = next((line for line in reversed(lines) if _BEGINS_A_STATEMENT(line)), "")
+        if _IS_OF_PLUGINS(statement):
+            told += _PLUGINS_ONE_WAY
     return told
 
 

@@ -248,7 +248,9 @@ class Preferences(Model):
     zone: str = ""
     """Endpoints of this zone are asked as long as enough of them are left."""
     enough: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """The share of a priority (or zone) that must be up: below it the next one helps out, too."""
+    """The share of a priority (or zone) that must be up: below it the next one helps out, too. Each priority is
+    looked at by itself. 0 means that the next one is asked only when nobody of this one is up, as a `backup` of
+    HAProxy is."""
     panic: Annotated[float, Field(ge=0, le=1)] = 0.0
     """With less than this share of all endpoints up, those that are down are asked, too: health may be wrong, and
     the few that are left would be overrun. 0 means never."""
@@ -304,7 +306,8 @@ class Upstream(Model):
     """Seconds without a response after which a second endpoint is asked, too, if the method is idempotent and there
     is no body; the first response wins. 0 means never."""
     slow_start: Duration = 0.0
-    """Seconds over which an endpoint that came back gets its share again, for balancers that know weights."""
+    """Seconds over which an endpoint that came back gets its share again, for balancers that know weights: all but
+    `first` and `round-robin`."""
     tls: UpstreamTLS = UpstreamTLS()
     max_response_header: Size = 64 * 1024
     health: dict[str, Any] | None = None

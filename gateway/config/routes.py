@@ -33,7 +33,14 @@ def _listed(value: object) -> object:
 
 
 def read_expected(value: object) -> object:
-    """Text, `~regular expression`, true for "it is there", false for "it is not". A number stands for its text."""
+    """Text, `~regular expression`, true for "it is there", false for "it is not". A number stands for its text.
+
+    `{ present = true }` and `{ present = false }` say the latter two, as they do where true is a value.
+    """
+    if isinstance(value, dict) and list(value) == ["present"]:
+        value = value["present"]
+        if not isinstance(value, bool):
+            raise ValueError(f"present: expected true or false, not {value!r}")
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
@@ -41,6 +48,16 @@ def read_expected(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError('expected text, "~regular expression", true (is there) or false (is not there)')
     return check_expression(value)
+
+
+def _read_json_expected(value: object) -> object:
+    """The same for a value of JSON, among which are true and false."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    is_presence = isinstance(value, dict) and list(value) == ["present"]
+    if not is_presence and not isinstance(value, str | int | float):
+        raise ValueError('expected a value, "~regular expression" or { present = true }')
+    return read_expected(value)
 
 
 def check_expression(value: str) -> str:
@@ -63,15 +80,33 @@ def _header_name(value: str) -> str:
     return checked_name(value).decode("ascii")
 
 
+def _without_star(path: str, all_below: str) -> str:
+    """A path of the configuration. Raises ValueError for a wildcard; `all_below` is how that is written instead."""
+    if "*" in path:
+        above = path[: path.index("*")].rpartition("/")[0]
+        raise ValueError(
+            f"a path has no wildcards: {all_below.format(above)} takes all that is below, match.pattern ="
+            f' "{above}/{{name}}" any one segment, and a star itself is written "%2A"; not {path!r}'
+        )
+    return path
+
+
 def _check_fields(value: str) -> str:
     if not all(value.split(".")):
         raise ValueError(f'expected fields joined by dots, as in "user.plan", not {value!r}')
     return value
 
 
-Expected = Annotated[
-    bool | str, BeforeValidator(read_expected), WithJsonSchema({"type": ["string", "boolean", "number"]})
-]
+_EXPECTED_SCHEMA = WithJsonSchema(
+    {
+        "type": ["string", "boolean", "number", "object"],
+        "properties": {"present": {"type": "boolean"}},
+        "required": ["present"],
+        "additionalProperties": False,
+    }
+)
+Expected = Annotated[bool | str, BeforeValidator(read_expected), _EXPECTED_SCHEMA]
+JsonExpected = Annotated[bool | str, BeforeValidator(_read_json_expected), _EXPECTED_SCHEMA]
 Methods = Annotated[tuple[Annotated[str, AfterValidator(_check_method)], ...], BeforeValidator(_listed)]
 Networks = Annotated[tuple[Network, ...], BeforeValidator(_listed)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
@@ -88,7 +123,7 @@ class Match(Model):
     host: str = ""
     """Exact, `*.example.com`, or a regular expression that begins with `~`; empty means any."""
     path: str = "/"
-    """A prefix by whole segments: `/v1` matches `/v1` and `/v1/users`, not `/v10`."""
+    """A prefix by whole segments: `/v1` matches `/v1` and `/v1/users`, not `/v10`. No path has wildcards."""
     exact: str | None = None
     """Just this path."""
     pattern: str | None = None
@@ -100,16 +135,17 @@ class Match(Model):
     """One of these."""
     headers: dict[HeaderName, Expected] = {}
     """By name: text (the whole value), `~regular expression` (anywhere in it), true (is there) or false (is not).
-    Of several fields of one name, one must fit."""
+    Of several fields of one name, one must fit. `{ present = true }` is another way to write true."""
     cookies: dict[str, Expected] = {}
     """As `headers`."""
     query: dict[str, Expected] = {}
     """As `headers`; names and values are decoded."""
     client: Networks = ()
     """The client's address is in one of these networks."""
-    json_fields: dict[FieldPath, Expected] = Field(default={}, alias="json")
-    """As `headers`, by the path to a field of a JSON body: `user.plan`, `items.0.id`. Numbers, true, false and null
-    are compared as JSON writes them."""
+    json_fields: dict[FieldPath, JsonExpected] = Field(default={}, alias="json")
+    """By the path to a field of a JSON body (`user.plan`, `items.0.id`): text, a number, true or false, which are
+    its value; `~regular expression`; `{ present = true }` (is there, whatever it is) or `{ present = false }` (is
+    not). Numbers, true, false and null (`"null"`) are compared as JSON writes them."""
     body: Annotated[str, AfterValidator(check_expression)] = ""
     """Text that the body holds, or `~regular expression`."""
 
@@ -134,13 +170,13 @@ class Match(Model):
             raise ValueError(f'a path begins with "/", not {value!r}')
         if "?" in value or "#" in value:
             raise ValueError(f"a path ends before its query, unlike {value!r}; there is match.query")
-        return value
+        return _without_star(value, 'match.path = "{}/"')
 
     @field_validator("pattern")
     @classmethod
     def _check_pattern(cls, value: str | None) -> str | None:
         if value is not None:
-            parse_pattern(value)
+            parse_pattern(_without_star(value, '"{}/{{rest:path}}"'))
         return value
 
     @model_validator(mode="after")

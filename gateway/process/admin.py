@@ -120,8 +120,8 @@ def find(target: str | None, configured: Path | None = None) -> Path:
         except ConfigurationError:
             with contextlib.suppress(OSError):
                 remove_stale(str(path))  # left behind by a gateway that was killed
-    wanted = str(Path(target).resolve()) if target else None
-    found = [path for path, status in running.items() if wanted in (None, status["target"])]
+    wanted = (target, str(Path(target).resolve())) if target else ()
+    found = [path for path, status in running.items() if not wanted or status["target"] in wanted]
     if len(found) == 1:
         return found[0]
     if not running:
@@ -129,7 +129,11 @@ def find(target: str | None, configured: Path | None = None) -> Path:
             f"no gateway of yours is running, as far as {default_folder()} tells"
             "; one with an admin_socket is found by its site file or by --admin"
         )
-    rows = [f"{item['target']} on {', '.join(item['listeners'])}: --admin {path}" for path, item in running.items()]
+    served = [status["target"] for status in running.values()]
+    rows = []
+    for path, status in running.items():
+        site = f"--site {status['target']} or " if served.count(status["target"]) == 1 else ""
+        rows.append(f"{status['target']} on {', '.join(status['listeners'])}: {site}--admin {path}")
     listed = "\n  ".join(rows)
     if target and not found:
         raise ConfigurationError(f"no running gateway serves {target}; running:\n  {listed}")

@@ -13,6 +13,7 @@ from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
 from gateway.metrics import Sample, added_results, added_up
 from gateway.upstream.agreement import Publish, publish_mark, publish_weight
+from gateway.upstream.balancer import WEIGHED_INSTEAD
 from gateway.upstream.endpoint import EndpointState
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ async def answer(
         if type(weight) is not int or not 0 <= weight <= MOST_WEIGHT:
             raise ConfigurationError(f"a weight is a whole number from 0 to {MOST_WEIGHT}, not {weight!r}")
         publish_weight(publish, upstream, endpoint, weight)
-        return {"done": f"{upstream} {endpoint}: weight {weight}"}
+        return {"done": f"{upstream} {endpoint}: weight {weight}{_unheard(weight, endpoints, place)}"}
     state = STATES[command]
     reason = str(arguments.get("reason") or "by the operator")
     publish_mark(publish, upstream, endpoint, OPERATOR, state, reason)
@@ -112,6 +113,14 @@ def _found(endpoints: list[dict[str, Any]], upstream: str, endpoint: str) -> tup
     if name not in names:
         raise ConfigurationError(f"upstream {upstream!r} has no endpoint {endpoint!r}{nearest(name, names)}")
     return upstream, name
+
+
+def _unheard(weight: int, endpoints: list[dict[str, Any]], place: dict[str, str]) -> str:
+    """That a weight makes no difference, if that is so; 0 does with every balancer."""
+    (item,) = [item for item in endpoints if place.items() <= item.items()]
+    if not weight or not item.get("ignores_weights"):
+        return ""
+    return f", of which the balancer {item['balancer']!r} takes no notice; {WEIGHED_INSTEAD!r} would"
 
 
 def _outcome(state: EndpointState, endpoints: list[dict[str, Any]], place: dict[str, str]) -> str:

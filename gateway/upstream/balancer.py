@@ -13,8 +13,16 @@ if TYPE_CHECKING:
     from gateway.upstream.endpoint import Endpoint
 
 
+WEIGHED_INSTEAD = "weighted-round-robin"
+"""What is recommended to those who set weights and have a balancer that takes no notice of them."""
+
+
 class Balancer(Protocol):
-    """A strategy that picks an endpoint; one instance an upstream and worker."""
+    """A strategy that picks an endpoint; one instance an upstream and worker.
+
+    One that takes no notice of weights says so by `ignores_weights = True` in its class, so that operators who set
+    some are told.
+    """
 
     def choose(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
         """Pick one of the available endpoints; None means that none will do. Synchronous and quick.
@@ -40,6 +48,8 @@ class LearningBalancer(Balancer, Protocol):
 
 class First:
     """The first available endpoint in the listed order: active-passive, and enough for one endpoint."""
+
+    ignores_weights = True
 
     def choose(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
         """The first one."""

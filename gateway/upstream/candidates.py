@@ -21,15 +21,11 @@ _ASKED_IN_PANIC = (EndpointState.UP, EndpointState.DOWN)
 def candidates(endpoints: Sequence[Endpoint], prefer: Preferences) -> tuple[Endpoint, ...]:
     """Those that new exchanges may go to, in the listed order.
 
-    The lowest priority number is taken, and with it the next ones for as long as less than `prefer.enough` of what
-    was taken is up. Within that, endpoints of `prefer.zone` are kept if enough of them are up.
+    The lowest priority number is taken, and with it the next ones until one of them, looked at by itself, has
+    `prefer.enough` of its endpoints up. Within those, endpoints of `prefer.zone` are kept if enough of them are up.
     """
     weighty = [endpoint for endpoint in endpoints if endpoint.weight > 0]
-    taken: list[Endpoint] = []
-    for _, group in groupby(sorted(weighty, key=_priority), key=_priority):
-        taken += group
-        if _share_up(taken) >= prefer.enough and any(endpoint.is_available for endpoint in taken):
-            break
+    taken = _asked_priorities(weighty, prefer)
     if _share_up(weighty) < prefer.panic:
         return tuple(endpoint for endpoint in weighty if endpoint.state in _ASKED_IN_PANIC)
     near = [endpoint for endpoint in taken if endpoint.zone == prefer.zone]
@@ -51,10 +47,21 @@ def _reason(endpoint: Endpoint, endpoints: Sequence[Endpoint], prefer: Preferenc
         return f"{endpoint.state.value} ({held})"
     if endpoint.weight <= 0:
         return "weight 0"
-    lower = [other for other in endpoints if other.priority < endpoint.priority and other.is_available]
-    if lower:
-        return f"a backup: enough endpoints of priority {max(lower, key=_priority).priority} are up"
+    asked = _asked_priorities([other for other in endpoints if other.weight > 0], prefer)
+    if endpoint not in asked:
+        return f"a backup: enough endpoints of priority {asked[-1].priority} are up"
     return f"not in zone {prefer.zone!r}, of which enough endpoints are up"
+
+
+def _asked_priorities(endpoints: Sequence[Endpoint], prefer: Preferences) -> list[Endpoint]:
+    """Every endpoint of the priorities that are asked, whatever its state, the lowest number first."""
+    asked: list[Endpoint] = []
+    for _, group in groupby(sorted(endpoints, key=_priority), key=_priority):
+        alike = list(group)
+        asked += alike
+        if _share_up(alike) >= prefer.enough and any(endpoint.is_available for endpoint in alike):
+            break
+    return asked
 
 
 def _priority(endpoint: Endpoint) -> int:

@@ -40,6 +40,8 @@ class Upstream:
         self.balancer = balancer
         self.tell_balancer: Callable[[Attempt], None] | None = getattr(balancer, "ended", None)
         """For a balancer that learns (`LearningBalancer`): called with each attempt that has ended."""
+        self.ignores_weights = bool(getattr(balancer, "ignores_weights", False))
+        """Whether an endpoint's weight makes no difference, unless it is 0."""
         self.endpoints: tuple[Endpoint, ...] = ()
         self.available: tuple[Endpoint, ...] = ()
         """The endpoints that may be picked: a new tuple whenever a state or weight changes."""
@@ -116,6 +118,23 @@ class Upstream:
         self.refresh()
         if self.on_change is not None:
             self.on_change(endpoint, old, new, reason)
+
+    def describe(self) -> list[dict[str, object]]:
+        """Every endpoint as it stands in this worker, as plain data."""
+        place = {
+            "upstream": self.name,
+            "balancer": self.settings.balancer.use,
+            "ignores_weights": self.ignores_weights,
+        }
+        return [{**place, **endpoint.describe()} for endpoint in self.endpoints]
+
+    @property
+    def ignored(self) -> list[str]:
+        """What is set for its endpoints and makes no difference, since the balancer takes no notice of weights."""
+        if not self.ignores_weights:
+            return []
+        weights = {endpoint.base_weight for endpoint in self.endpoints} - {0}
+        return ["weight"] * (len(weights) > 1) + ["slow_start"] * bool(self.settings.slow_start)
 
     def set_weight(self, endpoint: Endpoint, weight: int) -> None:
         """Change an endpoint's weight."""

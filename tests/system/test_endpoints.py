@@ -69,11 +69,19 @@ def test_what_an_operator_said_holds_for_workers_that_start_later_and_after_a_re
 
 
 def test_a_weight_of_zero_takes_an_endpoint_out(site, apps):
-    operate(site, "weight", "app", name_of(apps[0]), "0")
+    told = f"app {name_of(apps[0])}: weight"
+    assert operate(site, "weight", "app", name_of(apps[0]), "0") == f"{told} 0\n"
     wait_until(lambda: answers(site) == {b"two"})
-    operate(site, "weight", "app", name_of(apps[0]), "2")
+    said = operate(site, "weight", "app", name_of(apps[0]), "2")
+    assert said == f"{told} 2, of which the balancer 'round-robin' takes no notice; 'weighted-round-robin' would\n"
     wait_until(lambda: answers(site) == {b"one", b"two"})
     assert listed(site)[name_of(apps[0])]["weight"] == 2
+
+
+def test_a_weight_that_the_balancer_goes_by_is_just_told(gateway, apps):
+    upstream = {"endpoints": [app.url for app in apps], "balancer": "weighted-round-robin"}
+    site = gateway(plugins=["balancing"], upstreams={"app": upstream})
+    assert operate(site, "weight", "app", name_of(apps[0]), "5") == f"app {name_of(apps[0])}: weight 5\n"
 
 
 def test_the_list_shows_state_and_reason_as_a_table(site, apps):

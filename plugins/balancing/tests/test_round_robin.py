@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import gateway_balancing
 import pytest
-from gateway_balancing import RoundRobin
+from gateway_balancing import Balancing, RoundRobin
+
+from gateway import Registry
 
 
 def test_endpoints_take_turns(endpoints, take):
@@ -49,3 +55,14 @@ def test_a_further_attempt_does_not_move_the_round(endpoints, exchange, retried)
     assert balancer.choose(exchange, candidates).name == "a"
     assert balancer.choose(retried, candidates[1:]).name in "bc"
     assert balancer.choose(exchange, candidates).name == "b"
+
+
+def test_the_balancers_that_take_no_notice_of_weights_are_those_of_the_table():
+    registry = Registry()
+    Balancing().register(registry)
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    told = dict(re.findall(r"^\| \[`([a-z-]+)`\].* \| (yes|no) \|", readme, re.MULTILINE))
+    assert sorted(told) == registry.names("balancer")
+    classes = {name: getattr(gateway_balancing, name.title().replace("-", "")) for name in told}
+    ignoring = {name for name, made in classes.items() if getattr(made, "ignores_weights", False)}
+    assert ignoring == {name for name, takes in told.items() if takes == "no"}

@@ -53,6 +53,34 @@ async def test_a_name_without_an_address_is_not_found(names, records, said):
         await AddressLookup(make_resolver([names.address], 5), "app.test:80", "http").look()
 
 
+HOSTS = """
+127.0.0.1 localhost app.test
+# 127.0.0.9 app.test
+::1       localhost App.Test other.test  # not 127.0.0.8
+fe80::1%lo0 app.test
+127.0.0.1 app.test
+"""
+
+
+async def test_a_file_of_hosts_goes_before_the_name_servers_of_the_system(names, tmp_path):
+    names.a("app.test", "127.0.0.5", ttl=30)
+    resolver = make_resolver([names.address], 5)
+    assert told(await AddressLookup(resolver, "app.test:80", "http").look()) == [("http://127.0.0.5:80", 1, 0)]
+    resolver.hosts = tmp_path / "hosts"
+    assert told(await AddressLookup(resolver, "app.test:80", "http").look()) == [("http://127.0.0.5:80", 1, 0)]
+    resolver.hosts.write_text(HOSTS)
+    found = await AddressLookup(resolver, "app.test.:80", "http").look()
+    assert told(found) == [("http://127.0.0.1:80", 1, 0), ("http://[::1]:80", 1, 0)]
+    assert found.seconds == 10
+    names.records["_http._tcp.app.test", "SRV"] = (60, ["0 1 8001 other.test."])
+    service = await ServiceLookup(resolver, "_http._tcp.app.test", "http").look()
+    assert (told(service), service.seconds) == ([("http://[::1]:8001", 1, 0)], 10)
+
+
+def test_servers_of_the_configuration_are_asked_and_nobody_else():
+    assert make_resolver(["127.0.0.1"], 5).hosts is None
+
+
 async def test_a_service_that_is_decidedly_not_there_has_no_endpoints(names):
     names.records["_http._tcp.app.test", "SRV"] = (60, ["0 0 0 ."])
     found = await ServiceLookup(make_resolver([names.address], 5), "_http._tcp.app.test", "http").look()
@@ -61,7 +89,7 @@ async def test_a_service_that_is_decidedly_not_there_has_no_endpoints(names):
 
 async def test_a_server_that_does_not_answer_is_not_waited_for_long(names):
     names.is_silent = True
-    with pytest.raises(NotFound, match="cannot be resolved"):
+    with pytest.raises(NotFound, match=r"app\.test cannot be resolved: no answer in time from 127\.0\.0\.1$"):
         await AddressLookup(make_resolver([names.address], 0.05), "app.test:80", "http").look()
 
 

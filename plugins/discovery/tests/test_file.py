@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from gateway_discovery.file import FileLookup, read_endpoints
-from gateway_discovery.lookup import NotFound
+from gateway_discovery.lookup import NotFound, Watch
 
 TOML = 'endpoints = ["http://a", { url = "http://b", weight = 3, zone = "eu", priority = 1 }]'
 JSON = '["http://a", {"url": "http://b", "weight": 3, "zone": "eu", "priority": 1}]'
@@ -37,6 +39,26 @@ def test_what_is_wrong_in_it_is_named(tmp_path, name, text, said):
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(NotFound, match=said):
         read_endpoints(path)
+
+
+async def test_each_thing_that_is_wrong_in_turn_is_logged(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "e.toml"
+    watch = Watch(FileLookup(path, 0.5), lambda found: None, name="upstream 'app'", interval=(1, 300), retry=2)
+    for text in (TOML, 'endpoints = ["ftp://b"]', "endpoints = [", None, "endpoints = []", TOML):
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_text(text)
+        await watch.look()
+        await watch.look()
+    told = [record.getMessage().removeprefix("upstream 'app': ") for record in caplog.records]
+    assert [line.split(";")[0].partition(" (at")[0] for line in told] == [
+        "endpoints[0].url: scheme 'ftp' is not http or https, in 'ftp://b'",
+        "not TOML: Invalid value",
+        "cannot be read: No such file or directory",
+        "no endpoint in it",
+        "found again",
+    ]
 
 
 async def test_it_is_read_again_when_it_was_replaced(tmp_path):

@@ -113,6 +113,51 @@ def test_until_something_is_found_the_listed_endpoints_serve(gateway, apps, name
     wait_until(lambda: answers(site, 3) == {b"two"})
 
 
+@pytest.fixture
+def explained(tmp_path):
+    """What `gateway explain` says, without a gateway, about an upstream that looks its endpoints up."""
+
+    def explain(upstream, *words) -> str:
+        site = site_text(plugins=["discovery"], upstreams={"app": upstream})
+        (tmp_path / "site.toml").write_text(site)
+        done = run_command("explain", "site.toml", "/", *words, directory=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    return explain
+
+
+def test_explain_reads_the_file(explained, tmp_path):
+    (tmp_path / "e.json").write_text('["http://10.0.0.1:80", {"url": "http://10.0.0.2:80", "priority": 1}]')
+    record = json.loads(explained({"discovery": {"file": "e.json"}}, "--json"))
+    assert [item["endpoint"] for item in record["endpoints"]] == ["10.0.0.1:80", "10.0.0.2:80"]
+    assert record["pick"] == "10.0.0.1:80"
+    assert "note" not in record
+
+
+@pytest.mark.parametrize(
+    ("table", "note"),
+    [
+        ({"dns": "app.test:80"}, "(app.test:80): not known without --live"),
+        ({"srv": "_http._tcp.app.test"}, "(_http._tcp.app.test): not known without --live"),
+        ({"file": "absent.toml"}, "absent.toml): cannot be read: No such file or directory"),
+        ({"file": "empty.json"}, "empty.json): no endpoint in it"),
+        ({"file": "wrong.json"}, "wrong.json): not JSON: "),
+    ],
+)
+def test_explain_says_what_it_cannot_know_and_refuses_nothing_for_that(explained, tmp_path, table, note):
+    (tmp_path / "empty.json").write_text("[]")
+    (tmp_path / "wrong.json").write_text("[")
+    alone = explained({"discovery": table})
+    assert "Refused" not in alone
+    assert "Pick" not in alone
+    assert "Note endpoints of upstream 'app' are discovered (" in alone
+    assert note in alone
+    listed = explained({"endpoints": ["http://10.0.0.1:80"], "discovery": table})
+    assert note in listed
+    assert "Pick 10.0.0.1:80" in listed
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

@@ -49,12 +49,14 @@ async def test_the_next_look_is_due_when_the_time_to_live_is_over_within_bounds(
     assert await watch(Found([A], ttl)).look() == wait
 
 
-async def test_what_is_known_stays_while_nothing_is_found_and_the_log_says_so_once(watch, caplog):
+async def test_what_is_known_stays_while_nothing_is_found_and_each_reason_is_told_once(watch, caplog):
     caplog.set_level(logging.INFO)
-    watched = watch(Found([A], 5), "no answer", "no answer", Found([], 5), Found([A], 5))
-    assert [await watched.look() for _ in range(5)] == [5, 2, 2, 2, 5]
+    watched = watch(Found([A], 5), "no answer", "no answer", Found([], 5), Found([], 5), "no answer", Found([A], 5))
+    assert [await watched.look() for _ in range(7)] == [5, 2, 2, 2, 2, 2, 5]
     assert watched.told == [[A]]
     assert [record.message for record in caplog.records] == [
+        "upstream 'app': no answer; the endpoints stay as they are",
+        "upstream 'app': no endpoint in it; the endpoints stay as they are",
         "upstream 'app': no answer; the endpoints stay as they are",
         "upstream 'app': found again",
     ]

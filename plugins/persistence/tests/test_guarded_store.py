@@ -64,11 +64,11 @@ async def test_after_a_failure_it_is_left_alone_and_then_tried_with_one_question
         for _ in range(5):
             with pytest.raises(StoreAway):
                 await guarded.get("s")
-        assert (FakeStore.asked, guarded.failures, guarded.skipped) == (1, 1, 4)
+        assert (FakeStore.asked, guarded.state.failures, guarded.state.skipped) == (1, 1, 4)
         clock.now += 1
         results = await asyncio.gather(*(guarded.get("s") for _ in range(5)), return_exceptions=True)
         assert all(isinstance(result, StoreAway) for result in results)
-        assert (FakeStore.asked, guarded.failures) == (2, 2)
+        assert (FakeStore.asked, guarded.state.failures) == (2, 2)
         FakeStore.error = None
         clock.now += 1
         assert await guarded.get("s") == "a"
@@ -95,7 +95,43 @@ async def test_a_client_that_leaves_is_no_failure_of_the_store(guarded):
     question.cancel()
     with pytest.raises(asyncio.CancelledError):
         await question
-    assert guarded.failures == 0
+    assert guarded.state.failures == 0
+
+
+async def test_guards_of_one_worker_before_one_store_tell_of_it_and_count_it_once(
+    fake, clock, site, make_site, upstream, caplog
+):
+    def guard(app, **options):
+        made = GuardedStore(fake, StoreSettings(use="redis", url="redis://10.0.0.1", **options), clock)
+        made.open(app)
+        return made
+
+    def shown(name):
+        return [item["value"] for item in site.app.metrics.samples() if item["name"].endswith(name)]
+
+    one, other = guard(site.app), guard(site.app, prefix="other:")
+    assert [await guarded.get("s") for guarded in (one, other)] == ["a", "a"]
+    patient = guard(site.app, timeout=9)
+    elsewhere = guard(make_site(upstream, bus=site.bus).app)  # the App that takes over at a reload
+    FakeStore.error = OSError("refused")
+    with caplog.at_level(logging.WARNING):
+        for guarded in (one, other, one):
+            with pytest.raises(StoreAway):
+                await guarded.get("s")
+        assert (one.is_away, other.is_away, patient.is_away, elsewhere.is_away) == (True, True, False, False)
+        assert (shown("store_away"), shown("failures_total"), shown("skipped_total")) == ([1, 0], [1, 0], [2, 0])
+        FakeStore.error = None
+        clock.now += 1
+        assert await other.get("s") == "a"
+        assert shown("store_away") == [0, 0]
+    assert len(caplog.records) == 2
+    assert FakeStore.opened == 3, "the connection of before the outage was used again"
+    await one.close()
+    fresh = guard(site.app)
+    assert fresh.state is other.state
+    for guarded in (other, fresh):
+        await guarded.close()
+    assert guard(site.app).state is not other.state
 
 
 async def test_a_store_that_cannot_even_be_opened_is_away(clock):

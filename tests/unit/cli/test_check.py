@@ -174,6 +174,26 @@ class TestSites:
     def test_a_wrong_site_is_named(self, check, text, said):
         assert said in complaint(check(text))
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            'plugins = ["./a.py:A"]\nplugins.b.file = "x.log"',
+            'plugins = ["a"]\n[plugins.b]\nfile = "x"\n[upstreams.app]\nx = 1',
+            'plugins = [\n  "a",\n  { use = "c", x = 1 },\n]\nplugins.b.file = "x"',
+            'plugins.b.file = "x"\nplugins = [\n  "a",\n  { use = "c", x = 1 },\n]',
+            '[plugins.b]\nx = 1\n[[plugins]]\nuse = "a"',
+            '[[routes]]\nplugins = ["a"]\nplugins.b.x = 1',
+            '[[routes]]\nplugins = ["a"]\n[routes.plugins.b]\nx = 1',
+        ],
+    )
+    def test_plugins_as_a_list_and_as_tables_get_the_way_out(self, check, text):
+        line = complaint(check(text))
+        assert 'either all in a list, as in plugins = ["./my_hook.py:AddHeader", { use = "access-log"' in line
+        assert 'or all in tables, as in plugins."./my_hook.py:AddHeader" = {}' in line
+
+    def test_another_key_that_stands_there_twice_has_nothing_to_do_with_plugins(self, check):
+        assert "plugins" not in complaint(check('plugins = ["a"]\nworkers = 1\nworkers = 2'))
+
     def test_several_mistakes_are_all_told(self, check):
         result = check(f'{SITE}workers = 0\ndrain_timeout = "soon"')
         assert result.exit_code == 2
@@ -192,6 +212,45 @@ def test_check_shows_the_pipeline_of_each_route_in_both_directions(check):
     assert "on_response: Other ← Hook" in result.stdout
     assert "from client to upstream: Hook → Other" in result.stdout
     assert "The configuration is valid." in result.stdout
+
+
+WEIGHED = """
+plugins = ["balancing"]
+listeners = [{ bind = "127.0.0.1:0" }]
+[upstreams.app]
+endpoints = ["http://127.0.0.1:9", { url = "http://127.0.0.1:8", weight = 3 }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('balancer = "round-robin"', "the balancer 'round-robin' takes no notice of weight;"),
+        ("slow_start = '5s'", "the balancer 'first' takes no notice of weight and slow_start;"),
+        ('slow_start = "5s"\nbalancer = { use = "round-robin" }', "takes no notice of weight and slow_start;"),
+    ],
+)
+def test_check_says_that_a_balancer_takes_no_notice_of_weights_and_which_one_would(check, text, said):
+    result = check(WEIGHED + text)
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("Note: ")]
+    assert line.startswith("Note: upstreams.app: ")
+    assert said in line
+    assert line.endswith("; 'weighted-round-robin' would")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WEIGHED + 'slow_start = "5s"\nbalancer = "least-connections"',
+        WEIGHED.replace("weight = 3", "weight = 0") + 'balancer = "round-robin"',
+        WEIGHED.replace("weight = 3", "weight = 1"),
+    ],
+)
+def test_check_has_nothing_to_note_where_weights_count_or_are_all_alike(check, text):
+    result = check(text)
+    assert result.exit_code == 0
+    assert "Note" not in result.stdout
 
 
 def test_check_shows_no_secret(check, tmp_path, monkeypatch):

@@ -43,6 +43,15 @@ class TestMatches:
                 "path = '/a?b'",
                 ".path: a path ends before its query, unlike '/a?b'; there is match.query",
             ),
+            (
+                "path = '/a/*'",
+                '.path: a path has no wildcards: match.path = "/a/" takes all that is below, match.pattern ='
+                ' "/a/{name}" any one segment, and a star itself is written "%2A"; not \'/a/*\'',
+            ),
+            ("path = '/*'", '.path: a path has no wildcards: match.path = "/" takes all that is below'),
+            ("path = '/a/b*/c'", '.path: a path has no wildcards: match.path = "/a/" takes all that is below'),
+            ("exact = '/*.css'", ".exact: a path has no wildcards"),
+            ("pattern = '/{a}/*'", '.pattern: a path has no wildcards: "/{a}/{rest:path}" takes all that is below'),
             ("exact = 'a'", ".exact: a path begins with \"/\", not 'a'"),
             ("path = '/a', exact = '/a'", ": path and exact exclude each other"),
             ("pattern = '/a{b}'", '.pattern: a named part is a whole segment, "{id}"'),
@@ -68,6 +77,9 @@ class TestMatches:
                 "headers = { x-a = ['1'] }",
                 '.headers.x-a: expected text, "~regular expression", true',
             ),
+            ("headers = { x-a = { present = 1 } }", ".headers.x-a: present: expected true or false, not 1"),
+            ("json = { a = { presnt = true } }", '.json.a: expected a value, "~regular'),
+            ("json = { a = ['1'] }", '.json.a: expected a value, "~regular expression" or { present = true }'),
             ("headers = { 'x a' = '1' }", ".headers.x a.[key]: header name b'x a' is not a token"),
             ("client = 'here'", '.client[0]: expected a network such as "10.0.0.0/8"'),
             ("json = { 'a..b' = 1 }", ".json.a..b.[key]: expected fields joined by dots"),
@@ -86,11 +98,12 @@ class TestMatches:
             "scheme": "https",
             "method": ["GET", "HEAD"],
             "headers": {"X-Beta": True},
-            "json": {"plan": "gold"},
+            "json": {"plan": "gold", "vip": True, "old": {"present": False}},
             "client": "10.0.0.0/8",
             "body": "~x",
         }
         told = "api.example.com/users/{id} https GET,HEAD header:x-beta=present json:plan=gold"
+        told += " json:vip=true json:old=absent"
         told += " client=10.0.0.0/8 body=~x"
         assert Match.model_validate(match).describe() == told
         assert Match(exact="/x").describe() == "*/x exactly"
@@ -105,6 +118,8 @@ class TestMatches:
             ("method = ['GET', 'HEAD']", "method = ['HEAD', 'GET']"),
             ("headers = { a = '1', b = true }", "headers = { B = true, A = 1 }"),
             ("client = '10.0.0.1'", "client = ['10.0.0.1/32']"),
+            ("headers = { a = true }", "headers = { a = { present = true } }"),
+            ("json = { a = true }", "json = { a = 'true' }"),
         ],
     )
     def test_two_routes_of_one_match_are_refused_and_both_named(self, complaint, one, other):
@@ -122,6 +137,7 @@ class TestMatches:
             ("pattern = '/a'", "exact = '/a'"),
             ("headers = { a = true }", "headers = { a = 'True' }"),
             ("headers = { a = '1' }", "query = { a = '1' }"),
+            ("json = { a = true }", "json = { a = { present = true } }"),
             ("", "scheme = 'http'"),
         ],
     )

@@ -189,13 +189,26 @@ class TestFinding:
         wanted = await serve("gateway/2.sock", str(tmp_path / "b.toml"))
         assert await asyncio.to_thread(admin.find, str(tmp_path / "x" / ".." / "b.toml")) == wanted
 
+    async def test_one_that_serves_a_profile_is_named_by_that(self, folder, serve):
+        await serve("gateway/1.sock", "/a.toml")
+        wanted = await serve("gateway/2.sock", "l7-balancer")
+        assert await asyncio.to_thread(admin.find, "l7-balancer") == wanted
+
+    async def test_two_that_serve_one_file_are_told_apart_by_their_sockets_alone(self, folder, serve):
+        for name in ("1", "2"):
+            await serve(f"gateway/{name}.sock", "/a.toml")
+        with pytest.raises(ConfigurationError, match="several gateways are running") as caught:
+            await asyncio.to_thread(admin.find, "/a.toml")
+        assert f"--admin {folder}/2.sock" in str(caught.value)
+        assert "--site" not in str(caught.value)
+
     async def test_of_several_without_a_name_all_are_listed(self, folder, serve):
         await serve("gateway/1.sock", "/a.toml")
         await serve("gateway/2.sock", "/b.toml")
         with pytest.raises(ConfigurationError, match="several gateways are running") as caught:
             await asyncio.to_thread(admin.find, None)
-        assert "/a.toml" in str(caught.value)
-        assert "/b.toml" in str(caught.value)
+        assert f": --site /a.toml or --admin {folder}/1.sock\n" in str(caught.value)
+        assert f": --site /b.toml or --admin {folder}/2.sock" in str(caught.value)
 
     async def test_a_file_that_nobody_serves_lists_what_is_served(self, folder, serve):
         await serve("gateway/1.sock", "/a.toml")

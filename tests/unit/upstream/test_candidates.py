@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway import Endpoint, EndpointState
 from gateway.config.model import EndpointSettings, Preferences
-from gateway.upstream.candidates import candidates
+from gateway.upstream.candidates import candidates, reasons
 
 STATES = dict(zip("urdm", EndpointState, strict=True))
 
@@ -43,6 +43,10 @@ def picked(described: str, **prefer: object) -> str:
         ("d0 d0 d1 u2", "e4"),
         ("u1 u0", "e2"),  # the order in the file does not matter
         ("u5 u7", "e1"),
+        ("m0 m0 u1 u2", "e3"),  # the second is as it should be: the third is not needed
+        ("d0 d0 u0 d1 u1 u2", "e3 e5"),
+        ("d0 d0 u0 d1 d1 u1 u2 u3", "e3 e6 e7"),
+        ("d0 d0 d0 d0 d0 u1 u2", "e6"),  # however many the first ones were
     ],
 )
 def test_backups_help_out_when_too_few_are_left(described, expected):
@@ -52,6 +56,15 @@ def test_backups_help_out_when_too_few_are_left(described, expected):
 def test_backups_can_be_kept_for_the_very_end():
     assert picked("d0 d0 d0 u0 u1", enough=0) == "e4"
     assert picked("d0 d0 d0 d0 u1", enough=0) == "e5"
+    assert picked("d0 d0 d1 u1 u2", enough=0) == "e4"
+
+
+def test_a_backup_that_is_not_needed_is_told_whose_being_up_is_enough():
+    known = endpoints("d0 d0 u1 u2 m2")
+    told = {endpoint.host: why for endpoint, why in reasons(known, Preferences()).items()}
+    assert told["e4"] == "a backup: enough endpoints of priority 1 are up"
+    assert told["e1"] == "down (test: test)"
+    assert told["e5"] == "maintenance (test: test)"
 
 
 @pytest.mark.parametrize(

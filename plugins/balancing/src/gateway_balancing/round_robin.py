@@ -15,6 +15,8 @@ class RoundRobin:
     When endpoints come or go, the round goes on behind the one that had the last turn.
     """
 
+    ignores_weights = True
+
     def __init__(self) -> None:
         self._endpoints: Sequence[Endpoint] = ()
         self._turns: Iterator[Endpoint] = iter(())

@@ -15,7 +15,7 @@ from gateway_discovery.lookup import Lookup, Watch
 from gateway_discovery.table import Table
 
 if TYPE_CHECKING:
-    from dns.asyncresolver import Resolver
+    from gateway_discovery.dns import NameResolver
 
 __all__ = ["Discovery", "Table"]
 
@@ -35,7 +35,7 @@ class Discovery:
         """How lookups are made; what is looked up stands in `[upstreams.NAME] discovery`."""
 
         resolvers: tuple[str, ...] = ()
-        """DNS servers as `ADDRESS` or `ADDRESS:PORT`; none means those of the system."""
+        """DNS servers as `ADDRESS` or `ADDRESS:PORT`; none means those of the system, and `/etc/hosts` before."""
         timeout: Duration = 5.0
         """How long a lookup may take in all."""
         min_interval: Duration = 1.0
@@ -107,7 +107,7 @@ class Discovery:
             return ServiceLookup(resolver, table.srv, table.scheme)
         return AddressLookup(resolver, table.dns, table.scheme)
 
-    def _make_resolver(self) -> Resolver:
+    def _make_resolver(self) -> NameResolver:
         # Imported when somebody looks a name up: it takes longer than all the rest of the plugin.
         from gateway_discovery.dns import make_resolver
 

@@ -16,7 +16,7 @@ log = logging.getLogger("gateway.discovery")
 
 
 class NotFound(Exception):
-    """A lookup failed; the message says why, in words for an operator."""
+    """A lookup failed; the message says why, in words for an operator, and alike for as long as the reason is."""
 
 
 class Found(NamedTuple):
@@ -54,7 +54,8 @@ class Watch:
         self._least, self._most = interval
         self._retry = retry
         self._known: frozenset[EndpointSettings] | None = None
-        self._is_failing = False
+        self._failing = ""
+        """Why the latest look failed; empty if it did not."""
 
     async def run(self, wait: float) -> None:
         """Look for ever, for the first time in so many seconds."""
@@ -69,12 +70,12 @@ class Watch:
             if not found.endpoints:
                 raise NotFound("no endpoint in it")
         except NotFound as error:
-            if not self._is_failing:
-                self._is_failing = True
+            if self._failing != str(error):
+                self._failing = str(error)
                 log.warning("%s: %s; the endpoints stay as they are", self._name, error)
             return self._retry
-        if self._is_failing:
-            self._is_failing = False
+        if self._failing:
+            self._failing = ""
             log.info("%s: found again", self._name)
         self._tell(found.endpoints)
         return min(max(found.seconds, self._least), self._most)

@@ -47,8 +47,8 @@ class RemoteSessions(Persistence, kinds=("redis", "memcached")):
 
     @hookimpl
     def startup(self, app: App) -> None:
-        """Show how the store does."""
-        self.store.show_in(app.metrics)
+        """Know what the other routes of this worker know of the store, and show how it does."""
+        self.store.open(app)
 
     @hookimpl
     async def shutdown(self, app: App) -> None:
