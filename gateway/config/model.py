@@ -41,7 +41,8 @@ class Listener(Model):
 
     bind: Bind
     name: str = ""
-    protocol: str = "http"
+    protocol: Literal["http"] = "http"
+    """The only one so far."""
     tls: ListenerTLS | None = None
     http: Literal["", "1", "2", "auto"] = ""
     """HTTP versions; empty means 1 on plaintext, auto (1.1 and 2) over TLS."""
