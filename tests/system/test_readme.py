@@ -80,6 +80,7 @@ class Reader:
         self._urls: dict[str, str] = {}
         self._gateway: subprocess.Popen[bytes] | None = None
         self._log = directory / "stderr.log"
+        self._packages = directory / "packages"
 
     def lay_out(self, block: Block) -> None:
         """Write the files that the block stands on: those that are named, the site file, its certificate."""
@@ -104,6 +105,8 @@ class Reader:
         match words:
             case ["make", target, *variables]:
                 return make(target, *variables)
+            case ["pip", "install", "."]:
+                return self.install()
             case ["pip", "install", *folders]:
                 for folder in folders:
                     assert [*REPOSITORY.glob(f"{folder.removesuffix('/')}/pyproject.toml")], folder
@@ -122,6 +125,11 @@ class Reader:
                     self.run_gateway(["/etc/gateway/site.toml"])
                 return gateway_command(self.directory, name, *(self.here(word) for word in arguments))
         raise AssertionError(f"teach this test what to do with: {command}")
+
+    def install(self) -> str:
+        """Build the package that was laid out, and install it where only this reader's gateway looks."""
+        options = ["--quiet", "--no-deps", "--no-build-isolation", "--target", str(self._packages)]
+        return output_of([sys.executable, "-m", "pip", "install", *options, "."], self.directory)
 
     @property
     def url(self) -> str:
@@ -153,7 +161,12 @@ class Reader:
         with self._log.open("wb") as log:
             command = [*COMMAND, "run", *arguments]
             self._gateway = subprocess.Popen(
-                command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+                command,
+                cwd=self.directory,
+                env={**os.environ, "PYTHONPATH": str(self._packages)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
             )
         self._stack.callback(self.stop)
         wait_until(self._is_settled, within=30, message=f"{shlex.join(command)} is not ready")
