@@ -1,7 +1,8 @@
-"""Write the configuration tables of the packages' README files anew, or say with --check which are out of date.
+"""Write the tables of settings anew, of the packages and of the core, or say with --check which are out of date.
 
 A table stands between `<!-- config: module:Class.Config -->` and `<!-- end of config -->`, and is made from that
-model alone.
+model alone. A model within it that has a table of its own on the same page, or is described there in words, below
+`<!-- by hand: module:Class -->`, gets one row, which leads to the heading above.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from typing import Any
 
 from gateway.cli.schema_table import config_table
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
+SETTINGS = ROOT / "gateway" / "SETTINGS.md"
+_PLACE = re.compile(r"<!-- (?:config|by hand): (\S+) -->")
+_HEADING = re.compile(r"^##+ (.+)$", re.MULTILINE)  # one # might be a comment in an example
 _TABLE = re.compile(r"(<!-- config: (\S+) -->\n).*?(<!-- end of config -->)", re.DOTALL)
 
 
@@ -27,7 +31,19 @@ def tables_in(text: str) -> list[str]:
 
 def updated(text: str) -> str:
     """The text with every table as it should be."""
-    return _TABLE.sub(lambda match: f"{match[1]}{config_table(find(match[2]))}\n{match[3]}", text)
+    places = places_in(text)
+    return _TABLE.sub(lambda match: f"{match[1]}{config_table(find(match[2]), places)}\n{match[3]}", text)
+
+
+def places_in(text: str) -> dict[Any, str]:
+    """The models that a page describes, and the link to the heading above each."""
+    return {find(match[1]): _anchor(_HEADING.findall(text, 0, match.start())) for match in _PLACE.finditer(text)}
+
+
+def _anchor(headings: list[str]) -> str:
+    """The link to the last of them, as GitHub makes it."""
+    last = headings[-1] if headings else ""
+    return "#" + re.sub(r"[^\w -]", "", last.lower()).replace(" ", "-")
 
 
 def find(place: str) -> Any:
@@ -39,17 +55,17 @@ def find(place: str) -> Any:
 def main(arguments: list[str], say: Callable[[str], None] = print) -> int:
     """Update or check all; 1 if a check found one that is out of date."""
     status = 0
-    for readme in sorted(HERE.glob("*/README.md")):
+    for readme in [SETTINGS, *sorted(ROOT.glob("plugins/*/README.md"))]:
         text = readme.read_text(encoding="utf-8")
         wanted = updated(text)
         if wanted == text:
             continue
         if "--check" in arguments:
-            say(f"{readme.relative_to(HERE)} is out of date: run plugins/update_readmes.py")
+            say(f"{readme.relative_to(ROOT)} is out of date: run plugins/update_readmes.py")
             status = 1
         else:
             readme.write_text(wanted, encoding="utf-8")
-            say(f"{readme.relative_to(HERE)} updated")
+            say(f"{readme.relative_to(ROOT)} updated")
     return status
 
 

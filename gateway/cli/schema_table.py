@@ -5,8 +5,10 @@ Owns how types and values are written for people. Pure: it reads a model and ret
 
 from __future__ import annotations
 
+import inspect
+import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -15,30 +17,45 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from gateway.config.describing import describe
-from gateway.config.types import Duration, Secret, Size
+from gateway.config.types import Duration, Network, Secret, Size
 
 _HEAD = ("Key", "Type", "Default", "Meaning")
-_SCALARS = {str: "string", bool: "true or false", int: "integer", float: "number", Path: "path"}
+_SCALARS = {str: "string", bool: "true or false", int: "integer", float: "number", Path: "path", Any: "anything"}
+_KNOWN = ((Duration, "duration"), (Size, "size"), (Secret, "secret"), (Network, "network"))
+_NOUNS = re.compile(r"\b(string|integer|number|path|duration|size|secret|network)\b")
 _DURATIONS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _SIZES = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 
 
-def config_table(model: type[BaseModel]) -> str:
-    """The table of a model's fields; those of a model within it stand under their dotted keys."""
+def config_table(model: type[BaseModel], places: Mapping[type[BaseModel], str] | None = None) -> str:
+    """The table of a model's fields; those of a model within it stand under their dotted keys.
+
+    `places` are links to models that have a table of their own: these get one row that leads there.
+    """
     describe(model)
-    rows = [_HEAD, ("---",) * len(_HEAD), *_rows(model, "")]
+    rows = [_HEAD, ("---",) * len(_HEAD), *_rows(model, "", places or {})]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
 
 
-def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+def _rows(
+    model: type[BaseModel], prefix: str, places: Mapping[type[BaseModel], str]
+) -> Iterator[tuple[str, str, str, str]]:
     hints = get_type_hints(model, include_extras=True)
     for name, field in model.model_fields.items():
         key, hint = f"{prefix}{field.alias or name}", hints[name]
         inner, path = _model_in(hint)
         if inner is None:
             yield f"`{key}`", type_name(hint), _default(hint, field), _one_line(field.description)
+        elif inner in places:
+            default = _default(hint, field) if field.is_required() or field.default is None else ""
+            meaning = field.description or (inspect.getdoc(inner) or "").partition("\n\n")[0]
+            yield f"`{key}`", f"[{_TABLES[path]}]({places[inner]})", default, _one_line(meaning)
         else:
-            yield from _rows(inner, f"{key}{path}.")
+            yield from _rows(inner, f"{key}{path}.", places)
+
+
+_TABLES = {"": "table", "[]": "list of tables", ".NAME": "tables by name"}
+"""What a row that leads to another table calls it, by the path to that one."""
 
 
 def _model_in(hint: Any) -> tuple[type[BaseModel] | None, str]:
@@ -62,7 +79,7 @@ def _model_in(hint: Any) -> tuple[type[BaseModel] | None, str]:
 
 def type_name(hint: Any) -> str:
     """A type as an operator would call it: `duration`, `list of strings`, `"a" or "b"`."""
-    for known, name in ((Duration, "duration"), (Size, "size"), (Secret, "secret")):
+    for known, name in _KNOWN:
         if hint == known or _is_part(known, hint):
             return name
     if hint in _SCALARS:
@@ -77,7 +94,7 @@ def type_name(hint: Any) -> str:
     if origin in (list, tuple, frozenset, set):
         return f"list of {_plural(type_name(arguments[0]))}"
     if origin is dict:
-        return f"table of {_plural(type_name(arguments[1]))}"
+        return "table" if arguments[1] is Any else f"table of {_plural(type_name(arguments[1]))}"
     return getattr(hint, "__name__", str(hint)).lower()
 
 
@@ -88,20 +105,22 @@ def _is_part(known: Any, hint: Any) -> bool:
 
 
 def _either(names: Iterator[str]) -> str:
-    listed = list(dict.fromkeys(names))
+    listed = sorted(dict.fromkeys(names), key=lambda name: name == _SCALARS[bool])  # has an "or" of its own: last
     return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} or {listed[-1]}"
 
 
 def _plural(name: str) -> str:
     if name.startswith("list of"):
         return f"lists{name.removeprefix('list')}"
-    return f"{name}s" if name.isalpha() else name
+    return _NOUNS.sub(r"\1s", name)
 
 
 def _default(hint: Any, field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = field.get_default(call_default_factory=True, validated_data={})
+    if field.default_factory is not None:
+        return "computed"
+    value = field.default
     if value is None:
         return "none"
     name = type_name(hint)

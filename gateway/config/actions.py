@@ -78,6 +78,7 @@ class Redirect(Model):
     """`{host}` (without its port), `{path}`, `{query}` (with its question mark, or empty) and what was captured
     stand for those of the request."""
     status: Literal[301, 302, 303, 307, 308] = 308
+    """307 and 308 keep the method, 301 and 308 are for good."""
 
     @field_validator("to")
     @classmethod
@@ -110,9 +111,11 @@ class Respond(Model):
     """A fixed answer."""
 
     status: Annotated[int, Field(ge=200, le=599)] = 200
+    """From 200 to 599."""
     body: str = ""
+    """Its text; plain text, unless `headers` name another `content-type`."""
     headers: dict[str, str] = {}
-    """A body without a `content-type` of its own is plain text."""
+    """By name."""
 
     @field_validator("headers")
     @classmethod
@@ -143,6 +146,7 @@ class Mirror(Model):
     """Send a copy of the request to a second upstream. Its answer is dropped, and its failures are nobody's."""
 
     upstream: str
+    """Who gets the copies."""
     share: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Of how many of the requests."""
     max_body: Size = 64 * 1024

@@ -6,59 +6,23 @@ Owns names, types and defaults. Does not read files (`loader`) and does not act 
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import os
 import re
-from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 
+from gateway.config.addresses import Address as Address
+from gateway.config.addresses import EndpointURL as EndpointURL
+from gateway.config.addresses import parse_bind as parse_bind
+from gateway.config.addresses import split_endpoint as split_endpoint
 from gateway.config.routes import Match as Match
 from gateway.config.routes import PluginUse as PluginUse
 from gateway.config.routes import Route as Route
 from gateway.config.routes import check_routes
 from gateway.config.types import Duration, FilePath, Model, Network, Secret, Size
 
-_PORT = re.compile(r"[0-9]{1,5}").fullmatch
-_NAME = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
-_BLANK = re.compile(r"[\x00-\x20\x7f]").search
-
-
-class Address(NamedTuple):
-    """Where to bind or connect: a host and port, or the path of a Unix socket."""
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_bind(value: object) -> object:
-    """`127.0.0.1:8080`, `[::1]:8080`, `:8080` (every IPv4 address) or `unix:/run/gateway.sock`."""
-    if not isinstance(value, str):
-        return value
-    if value.startswith("unix:"):
-        if not value[5:]:
-            raise ValueError("unix: wants a path, as in unix:/run/gateway.sock")
-        return Address(path=value[5:])
-    host, _, port = value.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    host = {"": "0.0.0.0", "*": "0.0.0.0", "localhost": "127.0.0.1"}.get(host, host)
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        port = ""
-    number = int(port) if _PORT(port) else -1
-    if not 0 <= number <= 65535:
-        raise ValueError(f'expected "ADDRESS:PORT" with an IP address, or "unix:PATH", not {value!r}')
-    return Address(host, number)
 
 
 Bind = Annotated[Address, BeforeValidator(parse_bind), PlainSerializer(str)]
@@ -68,23 +32,31 @@ class ListenerTLS(Model):
     """TLS on a listener: one certificate, in PEM files."""
 
     cert: FilePath
+    """The certificate, followed by those between it and the root."""
     key: FilePath
+    """Its private key."""
     min_version: Literal["1.2", "1.3"] = "1.2"
+    """The oldest version of TLS that is spoken."""
 
 
 class Listener(Model):
     """A bound address, its protocol and TLS."""
 
     bind: Bind
+    """`127.0.0.1:8080`, `[::1]:8080`, `:8080` (every IPv4 address) or `unix:/run/gateway.sock`."""
     name: str = ""
-    protocol: str = "http"
+    """What logs call it; empty means its address."""
+    protocol: Literal["http"] = "http"
+    """The only one so far."""
     tls: ListenerTLS | None = None
     http: Literal["", "1", "2", "auto"] = ""
     """HTTP versions; empty means 1 on plaintext, auto (1.1 and 2) over TLS."""
     websockets: bool = True
+    """Whether a WebSocket may be opened, over HTTP/1.1."""
     max_connections: Annotated[int, Field(gt=0)] = 8192
     """Connections at once and per worker; more wait in the backlog."""
     backlog: Annotated[int, Field(gt=0)] = 4096
+    """Connections that the system holds until they are accepted."""
     header_timeout: Duration = 30.0
     """Seconds to read a request head; also how long a kept connection may idle."""
 
@@ -108,8 +80,11 @@ class Limits(Model):
     """What a client may send. Zero means no limit."""
 
     max_body: Size = 1024**3
+    """The body of a request; a larger one gets 413."""
     max_header: Size = 64 * 1024
+    """All header fields of a request together; more get 431."""
     max_uri: Size = 16 * 1024
+    """Path and query; longer ones get 414."""
     body_timeout: Duration = 30.0
     """Seconds without a further byte of a request body."""
     match_body: Size = 64 * 1024
@@ -120,6 +95,7 @@ class EndpointSettings(Model):
     """One address of an upstream."""
 
     url: str
+    """`http://10.0.0.1:8000`, `https://app.internal`, `unix:/run/app.sock`, or a bare `10.0.0.1:8000`."""
     weight: Annotated[int, Field(ge=0, le=65535)] = 1
     """Its share of the traffic, for the balancers that know weights. 0 means none."""
     priority: Annotated[int, Field(ge=0, le=255)] = 0
@@ -134,74 +110,26 @@ class EndpointSettings(Model):
         return value
 
 
-class EndpointURL(NamedTuple):
-    """The parts of an endpoint's URL."""
-
-    scheme: str
-    address: Address
-
-    @property
-    def authority(self) -> str:
-        """Host and port as a Host header has them; the port is left out where it is the scheme's own."""
-        host, port, path = self.address
-        if path:
-            return "localhost"
-        host = f"[{host}]" if ":" in host else host
-        return host if port == (443 if self.scheme == "https" else 80) else f"{host}:{port}"
-
-
-def split_endpoint(url: str) -> EndpointURL:
-    """`http://10.0.0.1:8000`, `https://app`, `unix:/run/app.sock`, or a bare `10.0.0.1:8000`.
-
-    Raises ValueError that says what was expected.
-    """
-    if url.startswith("unix:"):
-        if not url[5:]:
-            raise ValueError("unix: wants a path, as in unix:/run/app.sock")
-        return EndpointURL("http", Address(path=url[5:]))
-    if _BLANK(url):
-        raise ValueError(f"an endpoint has no blanks, as in {url!r}")
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in ("http", "https"):
-        raise ValueError(f"scheme {parts.scheme!r} is not http or https, in {url!r}")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError(f"an endpoint is scheme, host and port only, not {url!r}")
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    if not _is_reachable(parts.hostname) or port in (-1, 0):
-        raise ValueError(f'expected "http://HOST:PORT", not {url!r}')
-    return EndpointURL(
-        parts.scheme, Address(parts.hostname or "", port or (443 if parts.scheme == "https" else 80))
-    )
-
-
-def _is_reachable(host: str | None) -> bool:
-    if not host or _NAME(host):
-        return bool(host)
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 class Pool(Model):
     """Connections to one endpoint, per worker."""
 
     max_connections: Annotated[int, Field(gt=0)] = 1024
+    """Connections at once, and so exchanges under way; WebSockets are not counted."""
     max_idle: Annotated[int, Field(ge=0)] = 256
+    """Connections that are kept for the next exchange."""
     idle_timeout: Duration = 60.0
+    """How long one of them is kept."""
     queue: Annotated[int, Field(ge=0)] = 1024
-    """Exchanges that may wait for a connection when all are taken."""
+    """Exchanges that may wait for a connection when all are taken; a further one gets 503."""
     queue_timeout: Duration = 5.0
+    """How long one waits before it gets 503. 0 means as long as it takes."""
 
 
 class Timeouts(Model):
     """Seconds towards an endpoint. Zero means no limit."""
 
     connect: Duration = 5.0
+    """Until a connection is there, TLS included."""
     response: Duration = 60.0
     """From the last byte sent to the response head. Does not run while an upload makes progress."""
     idle: Duration = 60.0
@@ -209,6 +137,7 @@ class Timeouts(Model):
     tunnel_idle: Duration = 3600.0
     """Without a message either way through a WebSocket."""
     total: Duration = 0.0
+    """From the request to the end of the response, all attempts and pauses included."""
 
 
 def _check_retried(value: object) -> object:
@@ -228,7 +157,8 @@ class Retries(Model):
     attempts: Annotated[int, Field(ge=1, le=16)] = 3
     """Attempts in all, the first one counted. How long each may take is `timeouts.connect` and `.response`."""
     budget: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Retries as a share of the live traffic of this upstream, so that a sick one is not beaten by them."""
+    """Retries as a share of the live traffic of this upstream, so that a sick one is not beaten by them. Ten are
+    there at the start, and up to 100 are saved in quiet times."""
     on: tuple[Annotated[int | str, BeforeValidator(_check_retried)], ...] = ("closed",)
     """`closed`: the connection broke before a byte of the response. `timeout`: no response head in time; the
     endpoint may still be at work. `invalid`: a response that is none. A number: a response with this status."""
@@ -260,11 +190,15 @@ class UpstreamTLS(Model):
     """How an https endpoint is verified."""
 
     verify: bool = True
+    """Whether its certificate has to be valid for its name."""
     ca: FilePath | None = None
+    """Whose certificates to trust, in a PEM file; without it those that the system trusts."""
     server_name: str = ""
     """For SNI and verification; empty means the endpoint's host name."""
     cert: FilePath | None = None
+    """Our own certificate, for endpoints that ask for one."""
     key: FilePath | None = None
+    """Its private key."""
 
 
 def _named(value: object) -> object:
@@ -292,7 +226,9 @@ class Upstream(Model):
     """A named group of endpoints with a balancer."""
 
     endpoints: tuple[EndpointSettings, ...] = ()
+    """URLs, and tables where there is more to say."""
     balancer: Annotated[Choice, BeforeValidator(_named)] = Choice(use="first")
+    """Who picks the endpoint of each attempt, by name or as a table; without one, the first that is available."""
     host: str = "keep"
     """The Host that endpoints see: `keep` the client's, the `endpoint`'s own, or a literal."""
     pool: Pool = Pool()
@@ -310,6 +246,7 @@ class Upstream(Model):
     `first` and `round-robin`."""
     tls: UpstreamTLS = UpstreamTLS()
     max_response_header: Size = 64 * 1024
+    """The head of a response; a larger one is none, and the client gets 502."""
     health: dict[str, Any] | None = None
     """Settings of the plugin `health` for this upstream, laid over the plugin's own."""
     discovery: dict[str, Any] | None = None
@@ -354,28 +291,41 @@ class Defaults(Model):
     """What a profile lays under every upstream and every listener of a site."""
 
     upstream: dict[str, Any] = {}
+    """Settings of an upstream; what the site says of it wins, key by key."""
     listener: dict[str, Any] = {}
+    """Settings of a listener, likewise."""
 
 
 class Settings(Model):
     """A whole gateway."""
 
     profile: str = ""
+    """What the site file is laid over: the name of an installed profile, or the path of a TOML file."""
     description: str = ""
+    """One line; `gateway profiles` shows that of a profile."""
     plugins: tuple[PluginUse, ...] = ()
+    """The plugins of every route, from client to upstream."""
     listeners: Annotated[tuple[Listener, ...], Field(min_length=1)]
+    """Where clients come in."""
     upstreams: dict[str, Upstream] = {}
+    """Where requests go, by a name of your own."""
     routes: tuple[Route, ...] = ()
+    """Which request goes where. Without any, all go to the upstream, if there is just one."""
     limits: Limits = Limits()
     trusted_proxies: tuple[Network, ...] = ()
+    """Proxies before this gateway, whose `X-Forwarded-*` are believed; by default nobody's."""
     workers: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes that serve; without a number, one for each CPU of the machine."""
     drain_timeout: Duration = 30.0
     """Seconds that exchanges in flight have to finish when a worker stops."""
     admin_socket: FilePath | None = None
+    """Where commands such as `gateway reload` reach this gateway; without it, where they find the only one that you
+    run."""
     explain_secret: Secret | None = None
     """A request whose header `x-gateway-explain` holds this gets the record of what was decided about it, as a
     header of the same name and in the log."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on the gateway's own log tells; requests are logged by the plugin `access-log`."""
 
     @model_validator(mode="after")
     def _check_routes(self) -> Settings:

@@ -258,8 +258,10 @@ class Route(Model):
     """
 
     name: str = ""
+    """What logs and `gateway explain` call it; empty means its match."""
     match: Match = Match()
     upstream: str = ""
+    """The name of the upstream that gets the request."""
     split: Weights = {}
     """Several upstreams and the weight of each: `{ stable = 95, canary = 5 }`."""
     sticky: Sticky = ""
@@ -270,6 +272,7 @@ class Route(Model):
     redirect: RedirectSetting = None
     respond: Respond | None = None
     plugins: tuple[PluginUse, ...] = ()
+    """What this route has otherwise than `plugins` at the top level say."""
 
     @property
     def label(self) -> str:

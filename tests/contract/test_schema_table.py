@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field
 
 from gateway import Duration, FilePath, PluginConfig, Secret, Size
 from gateway.cli.schema_table import config_table, type_name
+from gateway.config.types import Network
 
 
 class Inner(PluginConfig):
@@ -60,6 +61,29 @@ def test_the_table_of_a_model():
     ]
 
 
+def test_a_model_with_a_table_of_its_own_gets_one_row():
+    class Site(PluginConfig):
+        inner: Inner = Inner()
+        maybe: Inner | None = None
+        many: dict[str, Inner] = {}
+        row: tuple[Inner, ...]
+        """Said here."""
+
+    assert config_table(Site, {Inner: "#within"}).splitlines()[2:] == [
+        "| `inner` | [table](#within) |  | Within. |",
+        "| `maybe` | [table](#within) | none | Within. |",
+        "| `many` | [tables by name](#within) |  | Within. |",
+        "| `row` | [list of tables](#within) | required | Said here. |",
+    ]
+
+
+def test_a_default_that_depends_on_the_machine_is_not_told():
+    class Sized(PluginConfig):
+        workers: int = Field(default_factory=lambda: 7)
+
+    assert config_table(Sized).splitlines()[2:] == ["| `workers` | integer | computed |  |"]
+
+
 @pytest.mark.parametrize(
     ("hint", "name"),
     [
@@ -70,6 +94,9 @@ def test_the_table_of_a_model():
         (FilePath, "path"),
         (dict[str, tuple[str, ...]], "table of lists of strings"),
         (list[int], "list of integers"),
+        (list[int | str], "list of integers or strings"),
+        (tuple[Network, ...], "list of networks"),
+        (dict[str, Any], "table"),
         (float, "number"),
         (int | str | bool, "integer, string or true or false"),
     ],

@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -33,6 +34,7 @@ README = (REPOSITORY / "README.md").read_text()
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ENDPOINT = re.compile(r"http://[\d.]+:\d+")
 FOLDERS = re.compile(r"/(?:etc|run|var/log)/gateway/")
+NAMED = re.compile(r"# ([\w/]+\.(?:py|toml))\n")
 
 
 class Block(NamedTuple):
@@ -42,17 +44,28 @@ class Block(NamedTuple):
     language: str
     text: str
 
+    @property
+    def file_name(self) -> str:
+        """`# deny.py` in the first line, or nothing."""
+        found = NAMED.match(self.text)
+        return found[1] if found else ""
+
 
 BLOCKS = [Block(README.count("\n", 0, each.start()) + 1, each[1], each[2]) for each in FENCE.finditer(README)]
+SITES = [each for each in BLOCKS if each.language == "toml" and not each.file_name]
 
 
 def blocks(language: str) -> list[object]:
-    return [pytest.param(each, id=f"line {each.line}") for each in BLOCKS if each.language == language]
+    return params([each for each in BLOCKS if each.language == language])
+
+
+def params(chosen: list[Block]) -> list[object]:
+    return [pytest.param(each, id=f"line {each.line}") for each in chosen]
 
 
 def site_of(block: Block) -> str:
     """The site file that an example is about: the block itself, or the nearest above it."""
-    sites = [each.text for each in BLOCKS if each.language == "toml" and each.line <= block.line]
+    sites = [each.text for each in SITES if each.line <= block.line]
     return sites[-1] if sites else ""
 
 
@@ -67,12 +80,17 @@ class Reader:
         self._urls: dict[str, str] = {}
         self._gateway: subprocess.Popen[bytes] | None = None
         self._log = directory / "stderr.log"
+        self._packages = directory / "packages"
 
     def lay_out(self, block: Block) -> None:
-        """Write the files that the block stands on: local plugins, the site file, its certificate."""
+        """Write the files that the block stands on: those that are named, the site file, its certificate."""
         for each in BLOCKS:
-            if each.language == "python" and each.line <= block.line:
-                (self.directory / file_name(each)).write_text(each.text)
+            if each.file_name and each.line <= block.line:
+                path = self.directory / each.file_name
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(each.text)
+                if path.parent != self.directory:
+                    (path.parent / "__init__.py").touch()
         (self.directory / "public").mkdir(exist_ok=True)
         site = FOLDERS.sub(f"{self.directory}/", site_of(block))
         (self.directory / "site.toml").write_text(site)
@@ -87,6 +105,8 @@ class Reader:
         match words:
             case ["make", target, *variables]:
                 return make(target, *variables)
+            case ["pip", "install", "."]:
+                return self.install()
             case ["pip", "install", *folders]:
                 for folder in folders:
                     assert [*REPOSITORY.glob(f"{folder.removesuffix('/')}/pyproject.toml")], folder
@@ -105,6 +125,11 @@ class Reader:
                     self.run_gateway(["/etc/gateway/site.toml"])
                 return gateway_command(self.directory, name, *(self.here(word) for word in arguments))
         raise AssertionError(f"teach this test what to do with: {command}")
+
+    def install(self) -> str:
+        """Build the package that was laid out, and install it where only this reader's gateway looks."""
+        options = ["--quiet", "--no-deps", "--no-build-isolation", "--target", str(self._packages)]
+        return output_of([sys.executable, "-m", "pip", "install", *options, "."], self.directory)
 
     @property
     def url(self) -> str:
@@ -136,7 +161,12 @@ class Reader:
         with self._log.open("wb") as log:
             command = [*COMMAND, "run", *arguments]
             self._gateway = subprocess.Popen(
-                command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+                command,
+                cwd=self.directory,
+                env={**os.environ, "PYTHONPATH": str(self._packages)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
             )
         self._stack.callback(self.stop)
         wait_until(self._is_settled, within=30, message=f"{shlex.join(command)} is not ready")
@@ -165,13 +195,6 @@ class Reader:
 def reader(tmp_path: Path, origin: OriginFactory, authority: Authority) -> Iterator[Reader]:
     with ExitStack() as stack:
         yield Reader(tmp_path, origin, authority, stack)
-
-
-def file_name(block: Block) -> str:
-    """`# deny.py` in the first line."""
-    found = re.match(r"# (\w+\.py)\n", block.text)
-    assert found is not None, f"line {block.line}: the first line names the file"
-    return found[1]
 
 
 def make(target: str, *variables: str) -> str:
@@ -209,14 +232,18 @@ def test_every_block_is_of_a_kind_that_is_tested_here():
     assert not [each for each in BLOCKS if each.language == "text" and re.search(r"^\$ (?!gateway run)", each.text)]
 
 
-@pytest.mark.parametrize("block", blocks("toml"))
+def test_every_file_of_python_says_its_name():
+    assert all(each.file_name for each in BLOCKS if each.language == "python")
+
+
+@pytest.mark.parametrize("block", params(SITES))
 def test_a_site_file_of_the_readme_is_valid_as_it_stands(reader, block):
     reader.lay_out(block)
     assert "The configuration is valid." in gateway_command(reader.directory, "check", "site.toml")
 
 
 def test_the_smallest_site_file_has_eight_lines():
-    assert len(next(each for each in BLOCKS if each.language == "toml").text.splitlines()) == 8
+    assert len(SITES[0].text.splitlines()) == 8
 
 
 @pytest.mark.parametrize("block", blocks("console"))
@@ -230,13 +257,11 @@ def test_the_commands_of_the_readme_do_what_it_shows(reader, block):
             assert without_numbers(reader.here(line))[0] in said
 
 
-@pytest.mark.parametrize("block", blocks("python"))
-def test_a_plugin_of_the_readme_is_loaded_and_works(gateway, origin, block):
-    name = re.search(r"^class (\w+)", block.text, re.MULTILINE)[1]
-    use = f"./{file_name(block)}:{name}"
-    site = gateway(endpoints=[origin()], plugins=[use], files={file_name(block): block.text})
-    assert site.get("/").status == 200
-    assert (site.get("/.env").status, site.get("/.env").body) == (404, b"Nothing here.\n")
+@pytest.mark.parametrize("block", params([each for each in BLOCKS if each.file_name.startswith("test_")]))
+def test_the_tests_of_the_readme_pass_with_the_plugins_above_them(reader, block):
+    reader.lay_out(block)
+    said = output_of([sys.executable, "-m", "pytest", "-q", block.file_name], reader.directory)
+    assert f"{block.text.count('def test_')} passed" in said
 
 
 @pytest.mark.parametrize("block", blocks("ini"))
@@ -275,5 +300,5 @@ def test_links_lead_to_files():
     # perf/README.md is written by the first full run of the benchmark.
     text = re.sub(r"<!-- performance:begin -->.*<!-- performance:end -->", "", README, flags=re.DOTALL)
     assert text != README
-    for target in re.findall(r"\]\(([^):]+)\)", text):
+    for target in re.findall(r"\]\(([^):#]+)", text):
         assert (REPOSITORY / target).exists(), target

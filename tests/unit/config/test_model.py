@@ -196,6 +196,10 @@ class TestListeners:
         with pytest.raises(ValidationError):
             Listener.model_validate({"bind": "127.0.0.1:80", key: 0})
 
+    def test_a_protocol_that_is_not_there_is_refused(self):
+        with pytest.raises(ValueError, match="should be 'http'"):
+            Listener(bind="127.0.0.1:8080", protocol="tcp")
+
 
 def test_a_route_to_an_upstream_that_is_not_defined_is_refused_with_those_that_are():
     written = {
