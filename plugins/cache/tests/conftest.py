@@ -21,6 +21,7 @@ from gateway import format_date
 from gateway.testing import GatewayProcess, Origin, reply, require_program, wait_until
 from gateway.testing import Response as Answer
 
+STALE = (b"Cache-Control: max-age=10", b'ETag: "a"')
 _numbers = itertools.count(1)
 
 
@@ -34,6 +35,20 @@ class Case:
 
     def answers(self, *fields: bytes, body: bytes = b"one", status: bytes = b"200 OK") -> None:
         self.origin.answer(reply(body, *fields, status=status))
+
+    def stale(self, *fields: bytes, age: int = 50) -> None:
+        """Have a response stored that is so many seconds old; without fields one that was fresh for ten."""
+        self.answers(*(fields or STALE), b"Date: " + self.ago(age), b"X-Old: 1")
+        self.get()
+
+    def confirms(self, *fields: bytes) -> None:
+        """Answer 304 from now on."""
+        lines = (field + b"\r\n" for field in fields)
+        self.origin.answer(b"".join((b"HTTP/1.1 304 Not Modified\r\n", *lines, b"\r\n")))
+
+    def answers_to_head(self, *fields: bytes) -> None:
+        """Answer with a head alone from now on."""
+        self.origin.answer(b"".join((b"HTTP/1.1 200 OK\r\n", *(field + b"\r\n" for field in fields), b"\r\n")))
 
     def get(self, *fields: str, method: str = "GET", path: str = "") -> Answer:
         lines = "".join(f"{field}\r\n" for field in ("Host: a.example", *fields))

@@ -8,21 +8,10 @@ import pytest
 
 from gateway.testing import Held, reply, wait_until
 
-STALE = (b"Cache-Control: max-age=10", b'ETag: "a"')
-
-
-def stale(case, *fields: bytes, age: int = 50) -> None:
-    case.answers(*(fields or STALE), b"Date: " + case.ago(age), b"X-Old: 1")
-    case.get()
-
-
-def confirming(*fields: bytes):
-    return b"".join((b"HTTP/1.1 304 Not Modified\r\n", *(field + b"\r\n" for field in fields), b"\r\n"))
-
 
 def test_a_stale_response_is_confirmed_and_takes_the_new_fields(case):
-    stale(case)
-    case.origin.answer(confirming(b'ETag: "a"', b"Cache-Control: max-age=60", b"X-New: 2", b"Content-Type: x/y"))
+    case.stale()
+    case.confirms(b'ETag: "a"', b"Cache-Control: max-age=60", b"X-New: 2", b"Content-Type: x/y")
     answer = case.get()
     assert (answer.status, answer.body) == (200, b"one")
     assert case.told(answer) == "fwd=stale; fwd-status=304; stored"
@@ -35,14 +24,14 @@ def test_a_stale_response_is_confirmed_and_takes_the_new_fields(case):
 
 def test_a_date_is_asked_with_if_there_is_no_etag(case):
     modified = b"Sun, 06 Nov 1994 08:49:37 GMT"
-    stale(case, b"Cache-Control: max-age=10", b"Last-Modified: " + modified)
-    case.origin.answer(confirming(b"Cache-Control: max-age=60"))
+    case.stale(b"Cache-Control: max-age=10", b"Last-Modified: " + modified)
+    case.confirms(b"Cache-Control: max-age=60")
     assert case.get().body == b"one"
     assert case.origin.last.header("if-modified-since") == modified
 
 
 def test_a_new_response_takes_the_place_of_a_stale_one(case):
-    stale(case)
+    case.stale()
     case.answers(b"Cache-Control: max-age=60", b'ETag: "b"', body=b"two")
     assert case.told(case.get()) == "fwd=stale; fwd-status=200; stored"
     assert (case.get().body, case.asked) == (b"two", 2)
@@ -51,7 +40,7 @@ def test_a_new_response_takes_the_place_of_a_stale_one(case):
 def test_no_cache_is_confirmed_each_time(case):
     case.answers(b"Cache-Control: no-cache", b'ETag: "a"')
     case.get()
-    case.origin.answer(confirming(b'ETag: "a"', b"Cache-Control: no-cache"))
+    case.confirms(b'ETag: "a"', b"Cache-Control: no-cache")
     for _ in range(2):
         assert case.get().body == b"one"
     assert case.asked == 3
@@ -59,14 +48,14 @@ def test_no_cache_is_confirmed_each_time(case):
 
 @pytest.mark.parametrize(("given", "status"), [('"a"', 304), ('"old"', 200)])
 def test_a_clients_own_condition_is_looked_at_when_the_stored_response_is_confirmed(case, given, status):
-    stale(case)
-    case.origin.answer(confirming(b'ETag: "a"', b"Cache-Control: max-age=60"))
+    case.stale()
+    case.confirms(b'ETag: "a"', b"Cache-Control: max-age=60")
     assert case.get(f"If-None-Match: {given}").status == status
     assert case.origin.last.header_all("if-none-match") == [b'"a"']
 
 
 def test_a_304_that_only_the_client_has_asked_for_passes(case):
-    case.origin.answer(confirming(b'ETag: "mine"'))
+    case.confirms(b'ETag: "mine"')
     answer = case.get('If-None-Match: "mine"')
     assert (answer.status, case.told(answer)) == (304, "fwd=uri-miss; fwd-status=304")
 
@@ -89,7 +78,7 @@ def test_a_304_that_only_the_client_has_asked_for_passes(case):
 )
 @pytest.mark.parametrize("failure", [b"503 Busy", b""], ids=["status", "cut"])
 def test_a_stale_response_serves_if_the_origin_fails_and_nothing_forbids_it(case, control, age, is_served, failure):
-    stale(case, b"Cache-Control: " + control, b'ETag: "a"', age=age)
+    case.stale(b"Cache-Control: " + control, b'ETag: "a"', age=age)
     if failure:
         case.answers(status=failure, body=b"sorry")
     else:
@@ -101,7 +90,7 @@ def test_a_stale_response_serves_if_the_origin_fails_and_nothing_forbids_it(case
 
 
 def test_a_failure_that_is_no_failure_of_the_origin_replaces_what_is_stale(case):
-    stale(case)
+    case.stale()
     case.answers(status=b"404 Not Found", body=b"gone")
     assert case.get().status == 404
 
@@ -117,7 +106,7 @@ def test_a_response_that_says_nothing_of_caches_never_stands_in(case):
 
 
 def test_a_stale_response_serves_while_a_fresh_one_is_fetched(case):
-    stale(case, b"Cache-Control: max-age=10, stale-while-revalidate=60", b'ETag: "a"')
+    case.stale(b"Cache-Control: max-age=10, stale-while-revalidate=60", b'ETag: "a"')
     held = Held(reply(b"two", b"Cache-Control: max-age=60"))
     case.origin.answer(held)
     for _ in range(3):
@@ -131,15 +120,15 @@ def test_a_stale_response_serves_while_a_fresh_one_is_fetched(case):
 
 
 def test_a_stale_response_that_is_confirmed_in_the_background_is_fresh_again(case):
-    stale(case, b"Cache-Control: max-age=10, stale-while-revalidate=60", b'ETag: "a"')
-    case.origin.answer(confirming(b'ETag: "a"', b"Cache-Control: max-age=60"))
+    case.stale(b"Cache-Control: max-age=10, stale-while-revalidate=60", b'ETag: "a"')
+    case.confirms(b'ETag: "a"', b"Cache-Control: max-age=60")
     assert case.told(case.get()) == "hit; ttl=-"
     wait_until(lambda: case.told(case.get()) == "hit; ttl=")
     assert case.get().body == b"one"
 
 
 def test_one_that_is_too_stale_waits_for_the_origin(case):
-    stale(case, b"Cache-Control: max-age=10, stale-while-revalidate=20", b'ETag: "a"')
+    case.stale(b"Cache-Control: max-age=10, stale-while-revalidate=20", b'ETag: "a"')
     case.answers(b"Cache-Control: max-age=60", body=b"two")
     assert case.get().body == b"two"
 
@@ -205,7 +194,7 @@ def test_what_is_voided_while_it_is_fetched_is_not_stored(case):
 
 
 def test_a_stale_response_stands_in_for_head_too(case):
-    stale(case, b"Cache-Control: max-age=10, stale-if-error=600", b'ETag: "a"')
+    case.stale(b"Cache-Control: max-age=10, stale-if-error=600", b'ETag: "a"')
     case.origin.answer(reply(b"", status=b"503 Down"))
     answer = case.get(method="HEAD")
     assert (answer.status, answer.header("content-length")) == (200, b"3")
@@ -215,13 +204,9 @@ def test_a_stale_response_stands_in_for_head_too(case):
 # -- HEAD ----------------------------------------------------------------------------------------------------
 
 
-def answers_to_head(case, *fields: bytes) -> None:
-    case.origin.answer(b"".join((b"HTTP/1.1 200 OK\r\n", *(field + b"\r\n" for field in fields), b"\r\n")))
-
-
 def test_an_answer_to_head_that_is_about_the_same_bytes_freshens_what_is_stored(case):
-    stale(case)
-    answers_to_head(case, b'ETag: "a"', b"Content-Length: 3", b"Cache-Control: max-age=60", b"X-New: 2")
+    case.stale()
+    case.answers_to_head(b'ETag: "a"', b"Content-Length: 3", b"Cache-Control: max-age=60", b"X-New: 2")
     assert case.told(case.get(method="HEAD")) == "fwd=stale; fwd-status=200"
     answer = case.get()
     assert (case.told(answer), answer.body, answer.header("x-new")) == ("hit; ttl=", b"one", b"2")
@@ -239,7 +224,7 @@ def test_an_answer_to_head_that_is_about_the_same_bytes_freshens_what_is_stored(
 def test_an_answer_to_head_that_is_about_other_bytes_makes_what_is_stored_stale(case, fields):
     case.answers(b"Cache-Control: max-age=600", b'ETag: "a"')
     case.get()
-    answers_to_head(case, *fields, b"Cache-Control: max-age=60")
+    case.answers_to_head(*fields, b"Cache-Control: max-age=60")
     assert case.told(case.get("Cache-Control: no-cache", method="HEAD")).startswith("fwd=request")
-    case.origin.answer(confirming(b'ETag: "a"'))
+    case.confirms(b'ETag: "a"')
     assert case.told(case.get()).startswith("fwd=stale; fwd-status=304")
