@@ -302,7 +302,7 @@ class Cache:
             self._see(exchange, response)
             return
         if not lookup.is_done:
-            lookup.status = response.status
+            lookup.status = response.status if exchange.error is None else 0
             self._intake.take(exchange, lookup, response)
             if lookup.storing is not None and self._is_final(exchange, response):
                 self._intake.finish(exchange, lookup, lookup.storing, response)
