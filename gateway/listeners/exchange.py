@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import BodyBroken, BodyTimeout, BodyTooLarge, ClientDisconnected, GatewayError
-from gateway.headers import Headers
+from gateway.headers import Headers, RawHeaders
 from gateway.light import as_task
 from gateway.model import METHODS_WITHOUT_BODY, Exchange, Request, Response
 from gateway.upstream.message import FRAMING
@@ -132,7 +132,17 @@ def read_request(scope: dict[str, Any]) -> Request:
         if name in FRAMING:
             request.has_body = value != b"0"
             break
+    if version == "2":
+        _join_cookies(headers)
     return request
+
+
+def _join_cookies(headers: RawHeaders) -> None:
+    """Make one Cookie field of several, as everything behind HTTP/2 expects it (RFC 9113 8.2.3)."""
+    cookies = [value for name, value in headers if name == b"cookie"]
+    if len(cookies) > 1:
+        headers[:] = [field for field in headers if field[0] != b"cookie"]
+        headers.append((b"cookie", b"; ".join(cookies)))
 
 
 class HttpExchange(Exchange):

@@ -219,6 +219,13 @@ def test_http_2_has_the_same_limit_of_a_body(everywhere, app, tmp_path):
     assert app.requests == []
 
 
+def test_the_cookie_fields_of_http_2_reach_the_endpoint_as_one(everywhere, app):
+    url = f"https://{everywhere.listening[TLS].host}:{everywhere.listening[TLS].port}/"
+    command = [require_program("nghttp"), "--null-out", "--header", "cookie: a=1", "--header", "cookie: b=2", url]
+    subprocess.run(command, capture_output=True, check=True)
+    assert app.last.header_all("cookie") == [b"a=1; b=2"]
+
+
 def test_http_2_has_the_same_limits_of_a_head(everywhere, app, certificate):
     assert curl(everywhere, certificate, "URL/" + "x" * 20_000)[0] == "2 414"
     assert curl(everywhere, certificate, "--request", "TRACE", "URL/")[0] == "2 405"
