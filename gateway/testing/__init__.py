@@ -18,6 +18,7 @@ from gateway.testing.origin import OK, Held, Origin, OriginConnection, Script, S
 from gateway.testing.process import GatewayDied, GatewayProcess, Listening, run_command, wait_for_workers
 from gateway.testing.programs import require_program
 from gateway.testing.site import site_text
+from gateway.testing.store_server import StoreServer
 from gateway.testing.waiting import wait_until
 from gateway.testing.wire import BadWire, CutShort, Message, RawHeaders, Response
 
@@ -40,6 +41,7 @@ __all__ = [
     "Response",
     "Script",
     "SeenRequest",
+    "StoreServer",
     "reply",
     "require_program",
     "run_command",

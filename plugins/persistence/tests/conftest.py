@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
-import signal
-import socket
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from gateway import Attempt, Endpoint, EndpointState, Exchange, Headers, Metrics, Request, Response, Upstream
 from gateway.bus import Bus
 from gateway.config.model import Upstream as UpstreamSettings
-from gateway.testing import Client, GatewayProcess, Origin, reply, require_program, wait_until
+from gateway.testing import Client, GatewayProcess, Origin, StoreServer, reply, wait_until
 from gateway.testing import Response as WireResponse
 from gateway.upstream.balancer import First
 from gateway.upstream.ticker import Ticker
@@ -126,86 +120,13 @@ def hold(upstream: Upstream, number: int, state: EndpointState) -> None:
     upstream.mark(upstream.endpoints[number], "test", state, "a test")
 
 
-class Server:
-    """A store's server as a child process, on a port of its own that it keeps when it is started again."""
-
-    def __init__(self, command: Callable[[int], list[str]], directory: Path, scheme: str) -> None:
-        self.port = _lasting_port()
-        self.url = f"{scheme}://127.0.0.1:{self.port}"
-        self._command = command(self.port)
-        self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    def start(self) -> None:
-        """Start it, empty, and wait until it can be reached."""
-        with (self._directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, cwd=self._directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        wait_until(self._is_there, within=10, message=f"{self._command[0]} does not start")
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def freeze(self) -> None:
-        """Let it accept connections and not answer."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def ask(self, question: bytes) -> bytes:
-        """What it answers to a question in its own protocol, one piece of it."""
-        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
-            connection.sendall(question)
-            return connection.recv(65536)
-
-    def _is_there(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._directory / "log").read_text()
-        try:
-            return bool(self.ask(b"PING\r\n"))
-        except OSError:
-            return False
-
-
-def _lasting_port() -> int:
-    """A free port that stays free while its server is down: from below those that the system gives away."""
-    given_away = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    candidates = random.Random(os.getpid()).sample(range(given_away // 2, given_away), 100)
-    for port in candidates:
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise AssertionError(f"none of 100 ports is free: {candidates}")
-
-
-def _redis_command(port: int) -> list[str]:
-    program = require_program("redis-server")
-    return [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-
-
-def _memcached_command(port: int) -> list[str]:
-    return [require_program("memcached"), "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-u", "nobody"]
-
-
-_COMMANDS = {"redis": _redis_command, "memcached": _memcached_command}
-
-
 @pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Server]]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], StoreServer]]:
     """`server("redis")`, `server("memcached")`: start one; it is gone when the test is."""
     with ExitStack() as stack:
 
-        def start(use: str) -> Server:
-            started = Server(_COMMANDS[use], tmp_path_factory.mktemp(use), use)
+        def start(use: str) -> StoreServer:
+            started = StoreServer(use, tmp_path_factory.mktemp(use))
             stack.callback(started.kill)
             return started
 

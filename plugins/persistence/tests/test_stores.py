@@ -51,9 +51,9 @@ async def test_looking_up_begins_the_time_to_live_anew(server, use):
     await short.put("s", "a", "")
     assert await store.get("s") == "a"
     if use == "redis":
-        left = int(running.ask(b"TTL gateway:s\r\n").removeprefix(b":"))
+        left = int(running.ask("TTL gateway:s").removeprefix(b":"))
     else:
-        left = int(running.ask(b"mg gateway:s t\r\n").removeprefix(b"HD t"))
+        left = int(running.ask("mg gateway:s t").removeprefix(b"HD t"))
     assert 3500 < left <= 3600
     await store.close()
     await short.close()
