@@ -5,7 +5,7 @@ Does not choose endpoints (`gateway.tunnel`) and does not know frames.
 
 What Granian's ASGI leaves open: it answers the client's pings itself, tells no reason of a client's close and no
 difference between a close without a code and a lost connection (both 1005), and its 101 takes a subprotocol but
-no further fields.
+no further fields. A handshake without a key or of another version than 13 it answers itself.
 """
 
 from __future__ import annotations

@@ -279,6 +279,23 @@ def test_a_refused_handshake_does_not_look_like_an_accepted_one(relay, app):
     assert response.header("sec-websocket-accept") is None
 
 
+@pytest.mark.xfail(strict=True, reason="Granian 2.8 answers it with a bare 400 before an application hears of it")
+@pytest.mark.parametrize(
+    ("fields", "status"), [([KEY, b"Sec-WebSocket-Version: 7"], 426), ([b"Sec-WebSocket-Version: 13"], 400)]
+)
+def test_a_handshake_of_another_version_or_without_a_key_is_answered_by_us(relay, app, fields, status):
+    response = relay.get("/raw", *HANDSHAKE, *fields)
+    assert (response.status, response.header("server")) == (status, b"gateway")
+    if status == 426:
+        assert response.header("sec-websocket-version") == b"13"  # RFC 6455 4.4
+
+
+def test_a_bad_handshake_reaches_no_endpoint(relay, app):
+    for fields in ([KEY, b"Sec-WebSocket-Version: 7"], [KEY], [b"Sec-WebSocket-Version: 13"]):
+        assert relay.get("/raw", *HANDSHAKE, *fields).status == 400
+    assert app.requests == []
+
+
 def test_a_handshake_without_an_answer_is_504(relay, app):
     app.answer(lambda connection, request: connection.wait_closed())
     with pytest.raises(InvalidStatus) as refused:
