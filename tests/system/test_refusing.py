@@ -42,6 +42,20 @@ def test_a_host_that_is_missing_empty_or_repeated_is_refused(site, app, lines):
     assert app.requests == []
 
 
+@pytest.mark.parametrize("line", [b"", b"Host:\r\n"])
+def test_http_1_0_may_do_without_a_host_and_the_endpoint_gets_its_own(site, app, line):
+    assert status_of(site, b"GET /health HTTP/1.0\r\n" + line + b"\r\n") == 200
+    assert (app.last.start_line, app.last.header_all("host")) == (
+        b"GET /health HTTP/1.1", [app.url.removeprefix("http://").encode()]
+    )  # fmt: skip
+    assert app.last.header("x-forwarded-host") is None
+
+
+def test_a_host_of_http_1_0_has_to_be_one(site, app):
+    assert status_of(site, b"GET / HTTP/1.0\r\nHost: a b\r\n\r\n") == 400
+    assert app.requests == []
+
+
 @pytest.mark.parametrize(
     "host",
     [
