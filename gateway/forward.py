@@ -151,7 +151,11 @@ def begin_attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) ->
     # hot: plain
     request, attempts = exchange.request, exchange.attempts
     rule = upstream.host_rule
-    host = None if rule == "keep" else _host(rule, endpoint)
+    host = None
+    if rule != "keep":
+        host = _host(rule, endpoint)
+    elif request.http_version == "1.0" and not request.headers.get(b"host"):
+        host = _host("endpoint", endpoint)  # what goes out is 1.1, which has one
     app = exchange.app
     headers = outgoing_headers(request, host, app.has_trusted_proxies and app.is_trusted(request))
     attempt = Attempt(len(attempts) + 1, endpoint, Headers.adopt(headers))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import BodyBroken, BodyTimeout, BodyTooLarge, ClientDisconnected, GatewayError
@@ -31,6 +32,10 @@ SLICE_BYTES = 32 * 1024
 PROVEN_BYTES = 1024 * 1024
 """A body is sent in slices until so much is gone. Granian queues several pieces, whatever their size, so larger
 ones are for clients that take them; this is more than what the system holds for a client that takes nothing."""
+
+REST_BYTES = 64 * 1024
+REST_SECONDS = 0.05
+"""How much of a request body that nobody asks for is read, and for how long, so that the connection can be kept."""
 
 
 class Host:
@@ -81,8 +86,8 @@ async def serve_http(host: Host, watcher: Any) -> None:
     app.exchanges += 1
     try:
         response = await app.respond(exchange)
-        if host.is_draining and exchange.request.http_version != "2":
-            response.headers.set(b"connection", b"close")
+        if host.is_draining or (exchange.request.has_body and not await exchange.read_rest()):
+            exchange.announce_close(response)
         if type(response.body) is bytes:
             exchange.send_whole(response)
         else:
@@ -100,6 +105,11 @@ async def serve_http(host: Host, watcher: Any) -> None:
         watcher.err(AbortedResponse(repr(error)))
     finally:
         exchange.finish()
+
+
+def _fulfil(future: asyncio.Future[None], _: object) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _status(response: Response) -> int:
@@ -150,7 +160,12 @@ class HttpExchange(Exchange):
 
     # hot: plain. One object and no cycle for requests without a body.
     transport: Any
+    """Granian's side. It holds the request body, and with that the connection, until `finish` lets go of it."""
+    _receiving: Any = None
+    """The piece of the body that is waited for."""
     _is_read = False
+    _is_stalled = False
+    """Whether there is no use in waiting for more of the body."""
     _is_done = False
     _on_left: Callable[[GatewayError], None] | None = None
     _watching: asyncio.Task[None] | None = None
@@ -170,6 +185,11 @@ class HttpExchange(Exchange):
         pipeline = self.route.pipeline
         if pipeline.on_complete:
             pipeline.complete(self)
+        if self.error is not None:
+            self.error.with_traceback(None)  # its frames lead back to us, too
+        if self._receiving is not None:
+            self._receiving.cancel()
+        self.transport = None
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -182,17 +202,17 @@ class HttpExchange(Exchange):
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece of the request body. Raises BodyTimeout, BodyTooLarge or ClientDisconnected."""
+        """The next piece of the request body. Raises BodyTimeout, BodyTooLarge or BodyBroken."""
         if self._is_read:
             raise StopAsyncIteration
+        if self._is_stalled:
+            raise BodyBroken
         seconds = self.app.settings.limits.body_timeout
-        try:
-            async with asyncio.timeout(seconds or None):
-                message = await self.transport.receive()
-        except TimeoutError:
-            raise BodyTimeout(seconds) from None
+        message = await self._receive_within(seconds)
+        if message is None:
+            raise BodyTimeout(seconds)
         if message["type"] == "http.disconnect":
-            self._is_read = True
+            self._is_stalled = True
             raise BodyBroken
         data: bytes = message["body"]
         if not message["more_body"]:
@@ -203,12 +223,65 @@ class HttpExchange(Exchange):
             return await self.__anext__()
         return self._count(data)
 
+    async def _receive_within(self, seconds: float) -> dict[str, Any] | None:
+        """What comes next of the body; None if nothing came in time."""
+        try:
+            async with asyncio.timeout(seconds or None):
+                return await self._receive()
+        except TimeoutError:
+            self._is_stalled = True
+            return None
+
+    async def _receive(self) -> dict[str, Any]:
+        """What comes next of the body. Nothing is lost if this is cancelled: the next call waits for the same."""
+        receiving = self._receiving or self.transport.receive()
+        if hasattr(receiving, "add_done_callback"):  # else it is there
+            self._receiving = receiving
+            arrived = asyncio.get_running_loop().create_future()
+            receiving.add_done_callback(partial(_fulfil, arrived))
+            await arrived
+            self._receiving = None
+        message: dict[str, Any] = await receiving
+        return message
+
     def _count(self, data: bytes) -> bytes:
         most = self.app.settings.limits.max_body
         self.bytes_received += len(data)
         if most and self.bytes_received > most:
             raise BodyTooLarge(most)
         return data
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the client owes nothing more of its body; one of known length may end without a further word."""
+        length = self.request.headers.get(b"content-length", b"")
+        return self._is_read or (length.isdigit() and int(length) == self.bytes_received)
+
+    async def read_rest(self) -> bool:
+        """Read what nobody asked for of the body, if it is little and on its way; whether that is all of it now.
+
+        If not, HTTP/1 leaves no way to a next request on this connection (RFC 9112 9.3).
+        """
+        if self._is_whole:
+            return True
+        headers = self.request.headers
+        length = headers.get(b"content-length")
+        left = int(length) - self.bytes_received if length is not None else 0
+        if self._is_stalled or self.open_body is not None or left > REST_BYTES or b"expect" in headers:
+            return False
+        if self.request.http_version == "2":
+            return False  # the stream ends, not the connection
+        await as_task()
+        loop = asyncio.get_running_loop()
+        deadline, size = loop.time() + REST_SECONDS, 0
+        while size <= REST_BYTES and (seconds := deadline - loop.time()) > 0:
+            message = await self._receive_within(seconds)
+            if message is None or message["type"] == "http.disconnect":
+                return False
+            size += len(message["body"])
+            if not message["more_body"] or size == left:
+                return True
+        return False
 
     def _finish_reading(self) -> None:
         self._is_read = True
@@ -222,15 +295,20 @@ class HttpExchange(Exchange):
             self._start_watching()
 
     def _start_watching(self) -> None:
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        self._watching = asyncio.get_running_loop().create_task(self._watch(self.transport.receive))
 
-    async def _watch(self) -> None:
-        while (await self.transport.receive())["type"] != "http.disconnect":
+    async def _watch(self, receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+        while (await receive())["type"] != "http.disconnect":
             pass
         if not self._is_done and self._on_left is not None:
             self._on_left(ClientDisconnected())
 
     # -- sending -----------------------------------------------------------------------------------------------
+
+    def announce_close(self, response: Response) -> None:
+        """Tell an HTTP/1 client that its connection ends with this response (RFC 9112 9.6)."""
+        if self.request.http_version != "2":
+            response.headers.set(b"connection", b"close")
 
     def send_whole(self, response: Response) -> None:
         """Send a response whose body is there: one write, nothing to wait for."""

@@ -5,7 +5,7 @@ Does not choose endpoints (`gateway.tunnel`) and does not know frames.
 
 What Granian's ASGI leaves open: it answers the client's pings itself, tells no reason of a client's close and no
 difference between a close without a code and a lost connection (both 1005), and its 101 takes a subprotocol but
-no further fields.
+no further fields. A handshake without a key or of another version than 13 it answers itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple
 from websockets.exceptions import ConnectionClosed
 
 from gateway.errors import GatewayError, ResponseCut
+from gateway.forward import SERVER
 from gateway.headers import RawHeaders
 from gateway.listeners.exchange import AbortedResponse, Host, read_request
 from gateway.model import Body, Exchange, Response
@@ -77,7 +78,11 @@ async def serve_websocket(host: Host, watcher: Any) -> None:
 
 
 async def refuse(exchange: Exchange, response: Response, transport: Any) -> None:
-    """Answer the handshake with a response that is no 101."""
+    """Answer the handshake with a response that is no 101.
+
+    Granian adds what it had ready for a 101, `Connection: upgrade` included. Lest somebody on the way takes it for
+    a tunnel and lets through whatever follows, nothing follows: the connection ends.
+    """
     status, body = response.status, b""
     try:
         body = await _whole(response.body)
@@ -86,7 +91,8 @@ async def refuse(exchange: Exchange, response: Response, transport: Any) -> None
         status = error.status
     exchange.bytes_sent = len(body)
     status = status if 200 <= status <= 599 else 502
-    headers = refusal_headers(response.headers.raw)
+    response.headers.set_default(*SERVER)
+    headers = [*refusal_headers(response.headers.raw), (b"connection", b"close")]
     await transport.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await transport.send({"type": "websocket.http.response.body", "body": body})
 

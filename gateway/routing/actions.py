@@ -141,10 +141,13 @@ class Redirecting:
         self._pieces = parse_template(settings.to)
         self._status = settings.status
         self._is_relative = not settings.to.startswith("http")
+        self._names_host = any(isinstance(piece, Part) and piece.name == "host" for piece in self._pieces)
 
     def __call__(self, exchange: Exchange) -> Response:
         """The redirect of one request."""
         request = exchange.request
+        if self._names_host and not request.host:
+            raise ClientError("the redirect needs a Host, and the request has none")
         path = b"/" + request.raw_path.lstrip(b"/\\") if request.raw_path != b"*" else b"/"
         values = {
             **exchange.captures,

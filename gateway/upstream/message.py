@@ -87,7 +87,8 @@ def outgoing_headers(request: Request, host: bytes | None, is_trusted: bool) -> 
         if request.peer:  # a Unix socket has no address
             headers.append((b"x-forwarded-for", request.peer.encode("latin-1")))
         headers.append(_PROTO[request.scheme])
-        headers.append((b"x-forwarded-host", given))
+        if given:
+            headers.append((b"x-forwarded-host", given))
     return headers
 
 
@@ -103,7 +104,9 @@ def _append_forwarding(headers: RawHeaders, request: Request) -> None:
     scheme = _PROTO[request.scheme][1]
     headers.append((b"x-forwarded-for", b", ".join([*chain, request.peer.encode("latin-1")])))
     headers.append((b"x-forwarded-proto", given.get(b"x-forwarded-proto", scheme)))
-    headers.append((b"x-forwarded-host", given.get(b"x-forwarded-host", given.get(b"host", b""))))
+    host = given.get(b"x-forwarded-host", given.get(b"host", b""))
+    if host:  # HTTP/1.0 may have none
+        headers.append((b"x-forwarded-host", host))
 
 
 def request_head(method: str, path: bytes, query: bytes, headers: RawHeaders, framing: bytes) -> bytes:

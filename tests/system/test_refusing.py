@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gateway.testing import CutShort, GatewayProcess, OriginConnection, SeenRequest, wait_until
+from gateway.testing import CutShort, GatewayProcess, OriginConnection, SeenRequest, reply, wait_until
 
 SITE = {
     "limits": {"max_body": "64KiB", "max_header": "8KiB", "max_uri": "2KiB", "body_timeout": "500ms"},
@@ -39,6 +39,20 @@ def status_of(site: GatewayProcess, data: bytes) -> int:
 )
 def test_a_host_that_is_missing_empty_or_repeated_is_refused(site, app, lines):
     assert status_of(site, b"GET / HTTP/1.1\r\n" + lines + b"\r\n") == 400
+    assert app.requests == []
+
+
+@pytest.mark.parametrize("line", [b"", b"Host:\r\n"])
+def test_http_1_0_may_do_without_a_host_and_the_endpoint_gets_its_own(site, app, line):
+    assert status_of(site, b"GET /health HTTP/1.0\r\n" + line + b"\r\n") == 200
+    assert (app.last.start_line, app.last.header_all("host")) == (
+        b"GET /health HTTP/1.1", [app.url.removeprefix("http://").encode()]
+    )  # fmt: skip
+    assert app.last.header("x-forwarded-host") is None
+
+
+def test_a_host_of_http_1_0_has_to_be_one(site, app):
+    assert status_of(site, b"GET / HTTP/1.0\r\nHost: a b\r\n\r\n") == 400
     assert app.requests == []
 
 
@@ -269,6 +283,54 @@ def test_a_body_that_stops_coming_times_out(site, app, framing):
         assert client.read_response().status == 408
         assert 0.3 < time.monotonic() - started < 2.5
     assert [seen for seen in app.requests if seen.is_complete] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "start"),
+    [
+        (408, b"Host: a\r\nContent-Length: 50\r\n\r\nabc"),
+        (408, b"Host: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+        (413, b"Host: a\r\nContent-Length: %d\r\n\r\nabc" % (MAX_BODY + 1)),
+        (413, b"Host: a\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n" + bytes(MAX_BODY + 1) + b"\r\n"),
+        (400, b"Host: a b\r\nContent-Length: 50\r\n\r\nabc"),
+        (400, b"Host: a b\r\nContent-Length: 50\r\nExpect: 100-continue\r\n\r\n"),
+        (400, b"Host: a b\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+    ],
+)
+def test_an_answer_before_the_end_of_a_body_ends_the_connection(site, app, status, start):
+    with site.connect() as client:
+        response = client.request(b"POST / HTTP/1.1\r\n" + start)
+        assert (response.status, response.header("connection"), response.interim) == (status, b"close", [])
+        assert client.is_closed_by_peer(within=0.8)
+
+
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (b"Content-Length: 50", b"x" * 50),
+        (b"Content-Length: 50000", b"x" * 50000),
+        (b"Transfer-Encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n"),
+    ],
+)
+def test_a_connection_is_kept_if_a_body_that_nobody_asked_for_is_short(site, app, framing, body):
+    refused = b"POST / HTTP/1.1\r\nHost: a b\r\n" + framing + b"\r\n\r\n"
+    with site.connect() as client:
+        for data in (refused + body, refused):
+            client.send(data)
+            if data is refused:
+                client.send(body)
+            response = client.read_response()
+            assert (response.status, response.header("connection")) == (400, None)
+        assert client.request(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").status == 200
+
+
+def test_an_early_answer_of_the_origin_costs_no_connection_if_the_request_was_whole(site, app):
+    app.answer(lambda connection, request: connection.send(reply(b"early")))
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with site.connect() as client:
+        for _ in range(20):
+            response = client.request(head + b"3\r\nabc\r\n0\r\n\r\n")
+            assert (response.body, response.header("connection")) == (b"early", None)
 
 
 def test_a_body_that_comes_slowly_but_surely_does_not_time_out(site, app):

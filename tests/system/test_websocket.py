@@ -255,6 +255,47 @@ def test_an_endpoint_that_speaks_no_websocket_harms_nobody(relay, app, wire):
     assert relay.workers == workers
 
 
+HANDSHAKE = [b"Connection: Upgrade", b"Upgrade: websocket"]
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+
+
+def test_a_refused_handshake_ends_its_connection_and_bears_our_name(relay, app):
+    app.answer(reply(b"plain"))
+    with relay.connect() as client:
+        fields = b"\r\n".join([*HANDSHAKE, KEY, b"Sec-WebSocket-Version: 13"])
+        response = client.request(b"GET /raw HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n\r\n")
+        assert (response.status, response.body, response.header("server")) == (200, b"plain", b"gateway")
+        assert b"close" in b",".join(response.header_all("connection"))
+        assert client.is_closed_by_peer(within=2)
+
+
+@pytest.mark.xfail(strict=True, reason="Granian 2.8 denies a handshake with the fields that it had ready for a 101")
+def test_a_refused_handshake_does_not_look_like_an_accepted_one(relay, app):
+    app.answer(reply(b"plain"))
+    response = relay.get("/raw", *HANDSHAKE, KEY, b"Sec-WebSocket-Version: 13")
+    assert response.status == 200
+    assert b"upgrade" not in b",".join(response.header_all("connection")).lower()
+    assert response.header("upgrade") is None
+    assert response.header("sec-websocket-accept") is None
+
+
+@pytest.mark.xfail(strict=True, reason="Granian 2.8 answers it with a bare 400 before an application hears of it")
+@pytest.mark.parametrize(
+    ("fields", "status"), [([KEY, b"Sec-WebSocket-Version: 7"], 426), ([b"Sec-WebSocket-Version: 13"], 400)]
+)
+def test_a_handshake_of_another_version_or_without_a_key_is_answered_by_us(relay, app, fields, status):
+    response = relay.get("/raw", *HANDSHAKE, *fields)
+    assert (response.status, response.header("server")) == (status, b"gateway")
+    if status == 426:
+        assert response.header("sec-websocket-version") == b"13"  # RFC 6455 4.4
+
+
+def test_a_bad_handshake_reaches_no_endpoint(relay, app):
+    for fields in ([KEY, b"Sec-WebSocket-Version: 7"], [KEY], [b"Sec-WebSocket-Version: 13"]):
+        assert relay.get("/raw", *HANDSHAKE, *fields).status == 400
+    assert app.requests == []
+
+
 def test_a_handshake_without_an_answer_is_504(relay, app):
     app.answer(lambda connection, request: connection.wait_closed())
     with pytest.raises(InvalidStatus) as refused:

@@ -49,6 +49,15 @@ class TestHosts:
     def test_what_no_host_looks_like_is_none(self, value):
         assert host_name(value) is None
 
+    def test_http_1_0_needs_no_host_but_if_there_is_one_it_has_to_be_one(self):
+        for fields in ({}, {"host": ""}):
+            request = Request(headers=fields, http_version="1.0")
+            passes(request)
+            assert request.host == ""
+        twice = [("host", "a"), ("host", "")]
+        for version, fields in (("1.1", {}), ("2", {}), ("1.0", {"host": "a b"}), ("1.0", twice)):
+            assert refusal(Request(headers=fields, http_version=version)) == 400
+
     @given(st.binary(max_size=12))
     def test_only_characters_that_a_host_may_have_pass(self, value):
         if host_name(value):

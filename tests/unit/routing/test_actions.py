@@ -169,6 +169,13 @@ class TestRedirects:
         response = exchange.route.act(exchange)
         assert (response.status, response.headers.get("location")) == (308, location)
 
+    def test_a_location_is_not_made_of_a_host_that_is_missing(self):
+        exchange = took(built(redirect="https://{host}{path}"), "/", {"host": ""})
+        with pytest.raises(ClientError, match="needs a Host"):
+            exchange.route.act(exchange)
+        exchange = took(built(redirect="{path}"), "/x", {"host": ""})
+        assert exchange.route.act(exchange).headers.get("location") == b"/x"
+
     def test_a_location_has_the_status_that_is_wanted(self):
         exchange = took(built(redirect={"to": "/x", "status": 302}), "/")
         assert exchange.route.act(exchange).status == 302
