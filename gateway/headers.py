@@ -46,6 +46,7 @@ def checked_name(name: str | bytes) -> bytes:
 class Headers:
     """Header fields in the order they came, names in lower case, repeats kept.
 
+    `headers["x-name"] = "value"`, `headers["x-name"]` and `del headers["x-name"]` are `set`, `get` and `remove`.
     `raw` is the list itself: fast code may read and rebuild it, minding that names are lower-case.
     """
 
@@ -136,6 +137,21 @@ class Headers:
     def copy(self) -> Headers:
         """An independent list with the same fields."""
         return Headers.adopt(self.raw.copy())
+
+    def __getitem__(self, name: str | bytes) -> bytes:
+        """As `get`: the first value of a name. Raises KeyError if there is none."""
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __setitem__(self, name: str | bytes, value: str | bytes) -> None:
+        """As `set`: make this the one value of a name. Raises ValueError for a bad name or value."""
+        self.set(name, value)
+
+    def __delitem__(self, name: str | bytes) -> None:
+        """As `remove`: take every field of a name away; one that is not there is no error."""
+        self.remove(name)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str | bytes) and self.get(name) is not None

@@ -31,8 +31,11 @@ class Metrics:
         self._known: dict[str, tuple[Kind, str]] = {}
 
     def counter(self, name: str, meaning: str, read: Callable[[], float], /, **labels: str) -> None:
-        """Show a number that only grows, as `gateway_NAME_total`. `read` is called when somebody asks."""
-        self._add("counter", f"{name}_total", meaning, read, labels)
+        """Show a number that only grows, as `gateway_NAME_total`. `read` is called when somebody asks.
+
+        The name may be given with its `_total`, as Prometheus has it, or without.
+        """
+        self._add("counter", f"{name.removesuffix('_total')}_total", meaning, read, labels)
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float], /, **labels: str) -> None:
         """Show a number that comes and goes, as `gateway_NAME`; those of several workers are added up."""

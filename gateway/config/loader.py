@@ -95,13 +95,22 @@ def _with_root(site: Data, root: str, *, passes: bool) -> Data:
     use = {"root": str(Path(root).resolve()), "missing": "pass" if passes else "404"}
     plugins = site.get("plugins", {})
     if isinstance(plugins, list):
-        site = {**site, "plugins": [*plugins, {"use": "static", **use}]}
+        site = {**site, "plugins": _with_static(plugins, use)}
     elif isinstance(plugins, dict):
         given = plugins.get("static")
         site = {**site, "plugins": {**plugins, "static": {**(given if isinstance(given, dict) else {}), **use}}}
     if not passes and "routes" not in site:
         site = {**site, "routes": [{"name": "files", "respond": {"status": 404}}]}
     return site
+
+
+def _with_static(plugins: list[Any], settings: Data) -> list[Any]:
+    """The list with settings for the plugin `static`, at the place that it has there, or at the end."""
+    for index, entry in enumerate(plugins):
+        if entry == "static" or (isinstance(entry, dict) and entry.get("use") == "static"):
+            given = entry if isinstance(entry, dict) else {"use": "static"}
+            return [*plugins[:index], {**given, **settings}, *plugins[index + 1 :]]
+    return [*plugins, {"use": "static", **settings}]
 
 
 def _with_options(source: Source, listen: Sequence[str], upstream: Sequence[str], workers: int | None) -> Source:

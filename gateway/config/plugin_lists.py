@@ -15,7 +15,8 @@ def merge_plugins(inherited: list[Data], changes: object, where: str) -> list[Da
 
     A plugin that is already in the list keeps its place and gets the configuration merged into its own; a new
     one goes to the end (nearest to the upstream), or where `before` or `after` puts it. `false` in a table, or
-    a leading `-` in a list, drops one.
+    a leading `-` in a list, drops one. Raises ConfigurationError, also for a plugin that stands in `changes` twice:
+    whoever wrote its settings in one place may not know of those in the other.
     """
     merged = list(inherited)
     for entry in _entries(changes, where):
@@ -27,8 +28,25 @@ def _entries(changes: object, where: str) -> list[Data]:
     if isinstance(changes, dict):
         return [_from_table(name, value, f"{where}.{name}") for name, value in changes.items()]
     if isinstance(changes, list):
-        return [_from_list(value, f"{where}[{index}]") for index, value in enumerate(changes)]
+        entries = [_from_list(value, f"{where}[{index}]") for index, value in enumerate(changes)]
+        _refuse_repeats(entries)
+        return entries
     raise ConfigurationError(f"{where}: expected a list or a table of plugins, not {changes!r}")
+
+
+def _refuse_repeats(entries: list[Data]) -> None:
+    named: dict[str, str] = {}
+    for entry in entries:
+        name, where = entry["use"], entry["where"]
+        if entry.get("drop"):
+            named.pop(name, None)  # it may come back after that, with settings of its own
+        elif name in named:
+            raise ConfigurationError(
+                f"{where}: {name!r} is in this list already, at {named[name].rpartition(': ')[2]}"
+                f"; name it once, with all its settings"
+            )
+        else:
+            named[name] = where
 
 
 def _from_table(name: str, value: object, where: str) -> Data:

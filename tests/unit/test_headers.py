@@ -62,6 +62,26 @@ def test_remove_takes_every_value_and_says_whether_there_was_one():
     assert headers.raw == [(b"b", b"2")]
 
 
+def test_a_field_is_written_read_and_deleted_like_an_item():
+    headers = Headers([("a", "1"), ("b", "2"), ("A", "3")])
+    headers["A"] = "9"
+    assert headers["a"] == b"9"
+    del headers["B"]
+    assert headers.raw == [(b"a", b"9")]
+
+
+def test_an_item_that_is_not_there_cannot_be_read_but_deleted():
+    headers = Headers()
+    with pytest.raises(KeyError, match="x-a"):
+        headers["x-a"]
+    del headers["x-a"]
+
+
+def test_an_item_is_checked_as_everything_that_is_set():
+    with pytest.raises(ValueError, match="CR, LF or NUL"):
+        Headers()["x-a"] = "1\r\nx-b: 2"
+
+
 def test_a_copy_is_independent():
     headers = Headers({"a": "1"})
     other = headers.copy()

@@ -22,6 +22,14 @@ def test_a_number_is_read_when_somebody_asks():
     ]
 
 
+@pytest.mark.parametrize("name", ["refused", "refused_total"])
+def test_the_suffix_of_counters_stands_there_once(name):
+    metrics = Metrics()
+    metrics.counter(name, "Refused ones", lambda: 1)
+    (sample,) = metrics.samples()
+    assert sample["name"] == "gateway_refused_total"
+
+
 def test_workers_are_added_up_label_by_label():
     metrics = Metrics()
     metrics.gauge("open", "Open ones", lambda: 2, upstream="a")

@@ -40,6 +40,23 @@ def refused(data: dict[str, object]) -> str:
     return str(caught.value)
 
 
+def test_a_plugin_twice_in_one_list_of_site_or_route_is_refused_and_merging_with_the_profile_is_not(tmp_path):
+    (tmp_path / "base.toml").write_text(PROFILE)
+    site = {**tomllib.loads(MINIMAL), "profile": "base.toml", "plugins": ["one", {"use": "two", "rate": 2}]}
+    plugins = merge(site, name="site.toml", base=tmp_path).data["plugins"]
+    assert [(use["use"], use["config"]) for use in plugins] == [("one", {}), ("two", {"rate": 2})]
+    for place, changed in (
+        ("plugins", {"plugins": ["three", "one", "three"]}),
+        ("routes[0].plugins", {"routes": [{"upstream": "app", "plugins": ["three", "one", "three"]}]}),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            merge({**site, **changed}, name="site.toml", base=tmp_path)
+        assert str(caught.value) == (
+            f"site.toml: {place}[2]: 'three' is in this list already, at {place}[0]"
+            "; name it once, with all its settings"
+        )
+
+
 class TestFiles:
     def test_a_minimal_site_gets_a_route_to_its_one_upstream(self, source):
         settings = source(MINIMAL).settings()

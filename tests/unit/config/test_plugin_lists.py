@@ -121,11 +121,20 @@ class TestMistakes:
             "site.toml: plugins.c: before and after exclude each other"
         )
 
+    @pytest.mark.parametrize("again", ["a", {"use": "a", "rate": 2}])
+    def test_a_plugin_that_a_list_names_twice_is_refused_with_both_places(self, again):
+        assert refused([], [{"use": "a", "rate": 1}, "b", again]) == (
+            "site.toml: plugins[2]: 'a' is in this list already, at plugins[0]; name it once, with all its settings"
+        )
+
+    def test_a_plugin_may_be_named_again_after_it_was_dropped(self):
+        assert merged([], [{"use": "a", "rate": 1}, "-a", "a"]) == [("a", {})]
+
     def test_a_plugin_cannot_be_put_beside_itself(self):
         assert "'a' is not in the list" in refused(["a", "b"], {"a": {"before": "a"}})
 
 
-@given(st.lists(NAMES), st.lists(NAMES))
+@given(st.lists(NAMES, unique=True), st.lists(NAMES, unique=True))
 def test_a_plugin_is_never_in_a_list_twice_and_the_inherited_order_holds(inherited, added):
     before, after = names(inherited, []), names(inherited, added)
     assert len(set(after)) == len(after)

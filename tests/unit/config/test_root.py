@@ -15,6 +15,7 @@ UPSTREAM = 'upstreams.app.endpoints = ["http://127.0.0.1:1"]\n'
     [
         ("", ["static"]),
         ('plugins = ["request-id"]\n', ["request-id", "static"]),
+        ('plugins = ["request-id", { use = "static", listing = true }]\n', ["request-id", "static"]),
         ("plugins.headers = {}\n", ["headers", "static"]),
         ("plugins.static.listing = true\n", ["static"]),
     ],
