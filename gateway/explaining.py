@@ -26,6 +26,7 @@ from gateway.upstream.candidates import reasons
 if TYPE_CHECKING:
     from gateway.app import App
     from gateway.routing import Route
+    from gateway.routing.actions import Act
     from gateway.upstream.group import Upstream
 
 log = logging.getLogger("gateway.explain")
@@ -68,8 +69,12 @@ def explain(app: App, request: Request, body: bytes) -> dict[str, Any]:
     except GatewayError as error:
         return record | {"refused": f"{error.status}: {error}"}
     record |= {"route": route.name, "hooks": _hooks(route.pipeline)}
-    if route.is_answering:
-        return record | {"answer": route.destination}
+    if route.is_answering and route.act is not None:
+        return record | {"answer": route.destination} | _location(exchange, route.act)
+    if route.split is not None:
+        record["split"] = {
+            "weights": route.split.weights, "took": exchange.upstream.name, "why": route.split.why(request)
+        }  # fmt: skip
     if exchange.forwarded_path is not None:
         record["forwarded_path"] = exchange.forwarded_path.decode("latin-1")
     return record | _destination(exchange, exchange.upstream)
@@ -114,6 +119,15 @@ def _routes(app: App, request: Request, body: SeenBody) -> list[dict[str, str]]:
 
 def _hooks(pipeline: Pipeline) -> dict[str, list[str]]:
     return {hook: [step.plugin for step in pipeline.steps[hook]] for hook in EXCHANGE_HOOKS if pipeline.steps[hook]}
+
+
+def _location(exchange: Exchange, act: Act) -> dict[str, str]:
+    try:
+        response = act(exchange)
+    except GatewayError as error:
+        return {"refused": f"{error.status}: {error}"}
+    location = response.headers.get(b"location") if response is not None else None
+    return {"location": location.decode("latin-1")} if location is not None else {}
 
 
 def _destination(exchange: Exchange, upstream: Upstream) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Owns how a request is written on the command line and how the answer looks. The 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from gateway.config.loader import load
 from gateway.errors import ConfigurationError
 from gateway.explaining import explain_unstarted, read_request
 from gateway.hooks import REVERSED_HOOKS
+
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 5.6.2
 
 
 @click.command()
@@ -46,11 +49,7 @@ def explain(
     path: Path | None,
 ) -> None:
     """Say where a request would go and why: route, hooks, endpoints, pick. Nothing is sent."""
-    method, _, place = request.partition(" ")
-    if not place:
-        method, place = "GET", request
-    if place == request and not place.startswith(("/", "http://", "https://")):
-        raise ConfigurationError(f"a request is written 'GET /path', not {request!r}")
+    method, place = _request_line(request)
     asked: dict[str, Any] = {
         "method": method,
         "target": place,
@@ -71,6 +70,19 @@ def explain(
         click.echo(orjson.dumps(record, option=orjson.OPT_INDENT_2).decode())
     else:
         _print(record)
+
+
+def _request_line(text: str) -> tuple[str, str]:
+    """Method and target of `GET /path`, or of a path alone; a version behind it, as in a request, may stay."""
+    words = text.split(" ")
+    if len(words) == 3 and words[2].startswith("HTTP/"):
+        words.pop()
+    *methods, target = words
+    method = methods[0] if methods else "GET"
+    is_target = target.startswith("/") or (target == "*" and method == "OPTIONS")
+    if len(methods) > 1 or not _METHOD(method) or not is_target:
+        raise ConfigurationError(f"a request is written 'GET /path', not {text!r}")
+    return method, target
 
 
 def _headers(given: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -98,6 +110,11 @@ def _print(record: dict[str, Any]) -> None:
         for hook, plugins in record["hooks"].items():
             arrow = " ← " if hook in REVERSED_HOOKS else " → "
             out.print(f"  {hook}: {arrow.join(plugins)}", highlight=False)
+    if "split" in record:
+        split = record["split"]
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in split["weights"].items())
+        told = f"[bold]Split[/] {escape(weights)}: took {escape(split['took'])}, {escape(split['why'])}"
+        out.print("\n" + told, highlight=False)
     if "endpoints" in record:
         out.print(f"\n[bold]Upstream[/] {record['upstream']}, balancer {record['balancer']}", highlight=False)
         if "forwarded_path" in record:
@@ -108,6 +125,8 @@ def _print(record: dict[str, Any]) -> None:
         out.print(f"[yellow]Note[/] {escape(record['note'])}", highlight=False, soft_wrap=True)
     if "answer" in record:
         out.print(f"\n[bold]Answer[/] {escape(record['answer'])}", highlight=False)
+    if "location" in record:
+        out.print(f"[bold]Location[/] {escape(record['location'])}", highlight=False)
     if "refused" in record:
         out.print(f"\n[red]Refused[/] {record['refused']}", highlight=False)
     elif "pick" in record:

@@ -45,8 +45,15 @@ class Split:
     """
 
     def __init__(
-        self, sides: Mapping[str, tuple[Upstream, float]], key: Callable[[Request], bytes], chance: random.Random
+        self,
+        sides: Mapping[str, tuple[Upstream, float]],
+        key: Callable[[Request], bytes],
+        chance: random.Random,
+        sticky: str = "",
     ) -> None:
+        self.weights = {name: weight for name, (_, weight) in sides.items()}
+        self._sticky = sticky
+        """What the key is, in words."""
         used = {name: side for name, side in sides.items() if side[1]}
         self._upstreams = [upstream for upstream, _ in used.values()]
         self._sums = list(accumulate(weight for _, weight in used.values()))
@@ -65,6 +72,12 @@ class Split:
         upstream = self._chance.choices(self._upstreams, cum_weights=self._sums)[0]
         # Chance decides among the others as well: what is drawn serves as a key.
         return upstream if upstream.available else self._choose_by(self._chance.randbytes(8), self._seeds)
+
+    def why(self, request: Request) -> str:
+        """How the side of a request is chosen, in words."""
+        if self._key(request):
+            return f"by {self._sticky}"
+        return f"drawn: the request has no {self._sticky}" if self._sticky else "drawn"
 
     def _choose_by(self, key: bytes, seeds: list[tuple[bytes, Upstream, float]]) -> Upstream:
         best = max(seeds, key=lambda side: _score(side[0], key, side[2]))[1]

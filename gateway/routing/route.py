@@ -29,8 +29,8 @@ class Route:
     """A match, its compiled pipeline, and what becomes of a request; immutable."""
 
     __slots__ = (
-        "_expression", "_pattern", "_rewriting", "_split", "act", "asks_body", "body_conditions", "checks",
-        "conditions", "destination", "is_answering", "is_plain", "match", "name", "pipeline", "places", "upstream",
+        "_expression", "_pattern", "_rewriting", "act", "asks_body", "body_conditions", "checks", "conditions",
+        "destination", "is_answering", "is_plain", "match", "name", "pipeline", "places", "split", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -52,7 +52,7 @@ class Route:
         """Whether it answers itself: no endpoint is asked."""
         self.act = act
         """Called once the plugins have let a request pass; a Response is the answer."""
-        self._split = split
+        self.split = split
         self._rewriting = Rewriting(settings.rewrite, match) if settings.rewrite else None
         self._pattern = parse_pattern(match.pattern) if match.pattern else ()
         self._expression = re.compile(match.host[1:]).search if match.host_names else None
@@ -70,8 +70,8 @@ class Route:
         """Make an exchange this route's own. Raises ClientError for a path that cannot be rewritten."""
         exchange.route = self
         exchange.upstream = self.upstream
-        if self._split is not None:
-            exchange.upstream = self._split.choose(exchange.request)
+        if self.split is not None:
+            exchange.upstream = self.split.choose(exchange.request)
             exchange.note("split", f"took {exchange.upstream.name}")
         if self._rewriting is not None:
             exchange.forwarded_path = self._rewriting.path(exchange)
@@ -103,7 +103,7 @@ def build_route(
         upstream, act = Upstream.nowhere(), Responding(settings.respond)
     elif settings.split:
         sides = {name: (upstreams[name], weight) for name, weight in settings.split.items()}
-        split = Split(sides, sticky_key(settings.sticky), chance)
+        split = Split(sides, sticky_key(settings.sticky), chance, settings.sticky)
         upstream = upstreams[next(iter(settings.split))]
     else:
         upstream = upstreams[settings.upstream]

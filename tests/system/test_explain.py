@@ -50,10 +50,16 @@ def name_of(app) -> str:
     return app.url.removeprefix("http://")
 
 
-def test_what_is_no_request_is_refused_with_how_one_is_written(ask):
-    done = ask("bogus")
+@pytest.mark.parametrize("line", ["bogus", "GET users", "BAD GET /", "GET / x", "G@T /", "GET ", "", "GET *"])
+def test_what_is_no_request_is_refused_with_how_one_is_written(ask, line):
+    done = ask(line)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "a request is written 'GET /path', not 'bogus'" in done.stderr
+    assert f"a request is written 'GET /path', not {line!r}" in done.stderr
+
+
+@pytest.mark.parametrize("line", ["/v1/users", "GET /v1/users", "GET /v1/users HTTP/1.1"])
+def test_a_request_line_may_be_short_or_complete(ask, line):
+    assert ask(line).stdout.startswith("GET localhost/v1/users\n")
 
 
 def test_it_names_the_route_the_hooks_the_endpoints_and_the_pick(ask, apps):
@@ -83,6 +89,36 @@ def test_it_says_why_others_were_not_taken(ask, apps):
     }
 
 
+@pytest.fixture
+def divided(ask, tmp_path, settings):
+    """The same for a site whose routes split and redirect."""
+    settings["routes"] = [
+        {"match": {"path": "/keyed"}, "split": {"app": 90, "api": 10}, "sticky": "cookie:user"},
+        {"match": {"path": "/drawn"}, "split": {"app": 0, "api": 10}},
+        {"match": {"pattern": "/old/{rest:path}"}, "redirect": "https://{host}/new/{rest}{query}"},
+        {"upstream": "app"},
+    ]
+    (tmp_path / "site.toml").write_text(site_text(**settings))
+    return ask
+
+
+def test_it_says_how_the_side_of_a_split_is_chosen(divided):
+    keyed = json.loads(divided("/keyed", "-H", "Cookie: user=ann", "--json").stdout)
+    assert keyed["split"] == {
+        "weights": {"app": 90, "api": 10}, "took": keyed["upstream"], "why": "by cookie:user"
+    }  # fmt: skip
+    told = divided("/keyed").stdout
+    assert re.search(r"Split app 90, api 10: took (app|api), drawn: the request has no cookie:user\n", told)
+    assert "Split app 0, api 10: took api, drawn\n" in divided("/drawn").stdout
+    assert "Split" not in divided("/").stdout
+
+
+def test_it_shows_where_a_redirect_leads(divided):
+    shown = divided("/old/a%20b?c", "-H", "Host: a.example:81").stdout
+    assert "Answer redirect 308 to https://{host}/new/{rest}{query}\n" in shown
+    assert "Location https://a.example/new/a%20b?c\n" in shown
+
+
 def test_people_read_it_as_text(ask, apps):
     shown = ask("/v1/users").stdout
     assert shown.startswith("GET localhost/v1/users\n")
@@ -101,7 +137,7 @@ def test_nothing_is_sent(ask, apps):
     ("words", "said"),
     [
         (("CONNECT /",), "Refused 405"),
-        (("GET nonsense",), "Refused 400: the request target is no path"),
+        (("/", "-H", "Host: a b"), "Refused 400: Host is missing, empty or malformed"),
     ],
 )
 def test_a_request_that_is_refused_is_told_so(ask, words, said):
