@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.errors import GatewayError, ResponseCut
 from gateway.headers import RawHeaders
-from gateway.listeners.exchange import AbortedResponse, Host, read_request
+from gateway.listeners.exchange import AbortedResponse, Host, fit_to_send, read_request
 from gateway.model import Body, Exchange, Response
 from gateway.tunnel import Tunnel, open_tunnel
 from gateway.upstream.message import HOP_BY_HOP
@@ -78,6 +78,8 @@ async def serve_websocket(host: Host, watcher: Any) -> None:
 
 async def refuse(exchange: Exchange, response: Response, transport: Any) -> None:
     """Answer the handshake with a response that is no 101."""
+    if response.status != 101:
+        response = fit_to_send(exchange, response)
     status, body = response.status, b""
     try:
         body = await _whole(response.body)
