@@ -8,6 +8,7 @@ import pytest
 
 from gateway import App, EndpointState, Exchange, NoEndpoint, PluginError, Request, Response
 from gateway.bus import Bus
+from gateway.forward import forward
 from gateway.model import RawHeaders
 
 PLUGINS = """
@@ -194,6 +195,31 @@ async def test_a_body_is_rewritten_by_what_the_response_says_of_it(with_plugins,
 
 async def once(data: bytes):
     yield data
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("1 / 0", "failed in choose: ZeroDivisionError('division by zero')"),
+        ("endpoints[0].name", "chose '127.0.0.1:9', which is not an Endpoint"),
+    ],
+)
+async def test_a_balancer_that_fails_is_named_with_its_upstream(app, caplog, choice, said):
+    balancer = f"""
+        from gateway import hookimpl
+
+        class Mine:
+            @hookimpl
+            def register(self, registry):
+                registry.add_balancer("mine", Mine)
+            def choose(self, exchange, endpoints):
+                return {choice}
+    """
+    endpoints = 'upstreams.app = { endpoints = ["http://127.0.0.1:9"], balancer = "mine" }'
+    exchange, response = await respond(app(f'plugins = ["./b.py:Mine"]\n{endpoints}', b__py=balancer), forward)
+    assert response.status == 500
+    assert f"balancer 'mine' of upstream 'app' {said}" in caplog.text
+    assert exchange.attempts == []
 
 
 async def test_without_a_route_the_answer_is_404_and_the_plugins_of_the_gateway_see_it(with_plugins):
