@@ -71,7 +71,10 @@ class HookSpecs:
 
     @_hookspec
     def on_upstream_request(self, exchange: Exchange, attempt: Attempt) -> Awaitable[None] | None:
-        """Each attempt, before it is sent: `attempt.headers` may be changed for it alone. May be async; no result."""
+        """Each attempt, before it is sent: `attempt.headers` may be changed for it alone. May be async.
+
+        Has no result, and returning one is an error.
+        """
 
     @_hookspec
     def on_attempt(self, exchange: Exchange, attempt: Attempt) -> None:
