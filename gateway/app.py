@@ -355,6 +355,8 @@ def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit:
         return  # what follows is a tunnel, or nothing
     original = response.body
     source = WholeBody(original) if isinstance(original, bytes) else original
+    if not hasattr(source, "__aiter__"):
+        return  # a plugin's mistake: whoever sends it says so
     wrapped = wrap(pipeline.wrap_response_body, exchange, source, "wrap_response_body", limit)
     if wrapped is not source:
         response.body = wrapped

@@ -1,10 +1,12 @@
 """The error tree: whose fault it is, what the client gets, and whether another try makes sense.
 
-Owns statuses and messages. Does not know how an error becomes a response (`gateway.error_pages`).
+Owns statuses and messages, and what counts as a failure of a plugin. Does not know how an error becomes a response
+(`gateway.error_pages`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 
@@ -144,3 +146,18 @@ class ExchangeTimeout(UpstreamError):
     """The exchange as a whole took longer than `timeouts.total`."""
 
     status = 504
+
+
+FAILURES = (Exception, asyncio.CancelledError, SystemExit)
+"""What the code of a plugin may raise and must not end anything but its own call; see `is_cancelled`."""
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether an error ends the task that runs here because somebody wants that: a deadline, a drain.
+
+    A plugin that waits for something which was cancelled raises the same, and that is a failure of the plugin.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

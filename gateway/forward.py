@@ -11,12 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from gateway.errors import (
-    ExchangeTimeout,
-    GatewayError,
-    StaleConnection,
-    UpstreamError,
-)
+from gateway.errors import FAILURES, ExchangeTimeout, GatewayError, PluginError, StaleConnection, UpstreamError
 from gateway.headers import Headers
 from gateway.hedging import hedged, may_hedge
 from gateway.light import as_task
@@ -24,10 +19,10 @@ from gateway.model import Attempt, Exchange, Response
 from gateway.pipeline import Pipeline, run, tell
 from gateway.request_body import RequestBody, prepare_body
 from gateway.retrying import UnwantedStatus, is_harmless, may_retry, pause
+from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.message import outgoing_headers, request_head, without_framing
 
 if TYPE_CHECKING:
-    from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.group import Upstream
     from gateway.upstream.http1 import Http1Connection
 
@@ -128,7 +123,7 @@ async def _forward(
 
 
 def pick(exchange: Exchange, upstream: Upstream, failed: Sequence[Endpoint]) -> Endpoint:
-    """The endpoint of the next attempt: affinity first, then the balancer. Raises NoEndpoint."""
+    """The endpoint of the next attempt: affinity first, then the balancer. Raises NoEndpoint or PluginError."""
     # hot: plain
     candidates = upstream.available
     if failed:
@@ -140,10 +135,25 @@ def pick(exchange: Exchange, upstream: Upstream, failed: Sequence[Endpoint]) -> 
             return selected
     if not candidates:
         raise upstream.nobody()
-    endpoint = upstream.balancer.choose(exchange, candidates)
-    if endpoint is None:
-        raise upstream.nobody()
+    try:
+        endpoint = upstream.balancer.choose(exchange, candidates)
+    except GatewayError:
+        raise
+    except FAILURES as error:
+        raise PluginError(f"{_balancer_of(upstream)} failed in choose: {error!r}") from error
+    if type(endpoint) is not Endpoint:
+        raise _none_chosen(upstream, endpoint)
     return endpoint
+
+
+def _none_chosen(upstream: Upstream, choice: object) -> GatewayError:
+    if choice is None:
+        return upstream.nobody()
+    return PluginError(f"{_balancer_of(upstream)} chose {choice!r}, which is not an Endpoint")
+
+
+def _balancer_of(upstream: Upstream) -> str:
+    return f"balancer {upstream.settings.balancer.use!r} of upstream {upstream.name!r}"
 
 
 def begin_attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -> Attempt:
@@ -225,18 +235,18 @@ def end_attempt(exchange: Exchange, attempt: Attempt, error: GatewayError | None
     upstream.in_flight -= 1
     learn = upstream.tell_balancer
     if learn is not None:
-        _teach(learn, attempt)
+        _teach(learn, attempt, upstream)
     steps = exchange.route.pipeline.on_attempt
     if steps:
         tell(steps, exchange, attempt, "on_attempt")
 
 
-def _teach(learn: Callable[[Attempt], None], attempt: Attempt) -> None:
+def _teach(learn: Callable[[Attempt], None], attempt: Attempt, upstream: Upstream) -> None:
     """Let a balancer learn from an attempt, isolated: its failure is logged, and the exchange goes on."""
     try:
         learn(attempt)
-    except Exception:
-        log.exception("the balancer failed to learn from %r", attempt)
+    except FAILURES:
+        log.exception("%s failed to learn from %r", _balancer_of(upstream), attempt)
 
 
 class UpstreamBody:

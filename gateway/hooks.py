@@ -71,7 +71,10 @@ class HookSpecs:
 
     @_hookspec
     def on_upstream_request(self, exchange: Exchange, attempt: Attempt) -> Awaitable[None] | None:
-        """Each attempt, before it is sent: `attempt.headers` may be changed for it alone. May be async."""
+        """Each attempt, before it is sent: `attempt.headers` may be changed for it alone. May be async.
+
+        Has no result, and returning one is an error.
+        """
 
     @_hookspec
     def on_attempt(self, exchange: Exchange, attempt: Attempt) -> None:
@@ -79,7 +82,10 @@ class HookSpecs:
 
     @_hookspec
     def on_upstream_response(self, exchange: Exchange, response: Response) -> Awaitable[None] | None:
-        """Once, for the final upstream response, in reverse order, before any `on_response`. May be async."""
+        """Once, for the final upstream response, in reverse order, before any `on_response`.
+
+        May be async. May change the response; has no result, and returning one is an error.
+        """
 
     @_hookspec
     def wrap_request_body(self, exchange: Exchange, body: AsyncIterable[bytes]) -> AsyncIterable[bytes] | None:
@@ -90,15 +96,38 @@ class HookSpecs:
 
     @_hookspec
     def on_response(self, exchange: Exchange, response: Response) -> Awaitable[None] | None:
-        """Every response, generated ones included, in reverse order. May be async. May change the response."""
+        """Every response, generated ones included, in reverse order. May be async.
+
+        May change the response that it is given: status, headers, body (bytes or an asynchronous iterator of them).
+        Has no result: returning one, such as another Response, is an error. Raising means 500.
+        """
 
     @_hookspec
     def wrap_response_body(self, exchange: Exchange, body: AsyncIterable[bytes]) -> AsyncIterable[bytes] | None:
-        """Once, in reverse order: a new iterator around the body, or None. Drop content-length if it changes.
+        """Once, in reverse order: a new iterator around the body, or None. Synchronous (the iterator is not).
 
-        A body that is there as a whole, and that nobody behind has wrapped, is a `WholeBody`. The length is not
-        known afterwards, unless the iterator says that it passes on the bytes as they are: by an attribute
-        `passes_on`, the body that it was given.
+        The core takes content-length away from a response whose body is wrapped, unless the iterator says by an
+        attribute `passes_on`, the body that it was given, that it leaves the bytes as they are. `exchange.response`
+        is still None here: what depends on the response is decided in `on_response`, which has run before, and kept
+        under a key.
+
+            PAGE: StateKey[bool] = StateKey("page")
+
+            @hookimpl
+            def on_response(self, exchange, response):
+                kind, coding = (response.headers.text(name, "") for name in ("content-type", "content-encoding"))
+                exchange[PAGE] = kind.startswith("text/html") and not coding
+
+            @hookimpl
+            def wrap_response_body(self, exchange, body):
+                return self._rewritten(body) if exchange.get(PAGE) else None
+
+            async def _rewritten(self, body):
+                async for piece in body:  # which may end within a word
+                    yield piece.replace(b"colour", b"color")
+
+        Not called for HEAD, whose content-length goes in `on_response`, and not for the response to a failure. A
+        body that is there as a whole, and that nobody behind has wrapped, is a `WholeBody`.
         """
 
     @_hookspec

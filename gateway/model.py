@@ -6,6 +6,7 @@ Owns their fields and nothing else: no sockets, no decisions, no configuration.
 from __future__ import annotations
 
 import random
+import reprlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, overload
@@ -196,9 +197,16 @@ class Response:
             raise ValueError(f"a response's status is 200 to 599, not {status}")
         self.status = status
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
-        self.body: Body = body.encode() if isinstance(body, str) else body
         if isinstance(body, str):
+            body = body.encode()
             self.headers.set_default(b"content-type", b"text/plain; charset=utf-8")
+        elif not isinstance(body, bytes) and not hasattr(body, "__aiter__"):
+            raise TypeError(
+                "a response's body is bytes, text or an asynchronous iterator of bytes (Response.json makes one of"
+                f" data), not {reprlib.repr(body)}"
+            )
+        self.body: Body = body
+        """Bytes, or an asynchronous iterator of them; text is taken here only."""
 
     @classmethod
     def adopt(cls, status: int, raw: RawHeaders, body: Body) -> Response:

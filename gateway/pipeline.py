@@ -9,12 +9,13 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import reprlib
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pluggy
 
-from gateway.errors import GatewayError, PluginError
+from gateway.errors import FAILURES, GatewayError, PluginError, is_cancelled
 from gateway.hooks import HOOK_NAMES, PROJECT, REVERSED_HOOKS, HookSpecs
 from gateway.light import as_task
 from gateway.model import Exchange, Response
@@ -122,7 +123,9 @@ class Pipeline:
                         response = await response
             except GatewayError:
                 raise
-            except Exception as error:
+            except FAILURES as error:
+                if is_cancelled(error):
+                    raise
                 raise _failed(plugin, "on_request", error) from error
             if response is not None:
                 return _answer(exchange, plugin, response), position
@@ -152,35 +155,40 @@ class Pipeline:
                     return _answer(exchange, plugin, response), position
         except GatewayError:
             raise
-        except Exception as error:
+        except FAILURES as error:
             raise _failed(plugin, "on_request", error) from error
         return self.unanswered
 
     def select(self, exchange: Exchange, endpoints: Sequence[Endpoint]) -> Endpoint | None:
         """Run `on_select`; the first endpoint wins."""
         for call, _, _, plugin in self.on_select:
+            endpoint: Endpoint | None = None
             try:
-                endpoint: Endpoint | None = call(exchange, endpoints)
+                endpoint = call(exchange, endpoints)
+                if endpoint is not None:
+                    exchange.note(plugin, f"selected {endpoint.name}")
+                    return endpoint
             except GatewayError:
                 raise
-            except Exception as error:
+            except FAILURES as error:
+                if endpoint is not None:
+                    raise PluginError(_not_a(plugin, "on_select", endpoint, "an Endpoint")) from error
                 raise _failed(plugin, "on_select", error) from error
-            if endpoint is not None:
-                exchange.note(plugin, f"selected {endpoint.name}")
-                return endpoint
         return None
 
     def ask_error(self, exchange: Exchange, error: GatewayError) -> Response | None:
         """Run `on_error`; the first response wins. A failing hook is logged and passed over."""
         for call, _, _, plugin in self.on_error:
             try:
-                response: Response | None = call(exchange, error)
-            except Exception:
+                response = call(exchange, error)
+            except FAILURES:
                 log.exception("plugin %r failed in on_error", plugin)
                 continue
-            if response is not None:
+            if isinstance(response, Response):
                 exchange.answered(plugin, f"{response.status} for {type(error).__name__}")
                 return response
+            if response is not None:
+                log.error(_not_a(plugin, "on_error", response, "a Response"))
         return None
 
     def complete(self, exchange: Exchange) -> None:
@@ -188,7 +196,7 @@ class Pipeline:
         for call, _, _, plugin in self.on_complete:
             try:
                 call(exchange)
-            except Exception:
+            except FAILURES:
                 log.exception("plugin %r failed in on_complete", plugin)
 
     def tell_endpoint(self, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str) -> None:
@@ -196,7 +204,7 @@ class Pipeline:
         for call, _, _, plugin in self.on_endpoint:
             try:
                 call(endpoint, old, new, reason)
-            except Exception:
+            except FAILURES:
                 log.exception("plugin %r failed in on_endpoint", plugin)
 
     def behind(self, plugin: object) -> Pipeline:
@@ -211,20 +219,25 @@ class Pipeline:
 async def run(steps: tuple[Step, ...], exchange: Exchange, subject: Any, hook: str, limit: int) -> None:
     """Run the steps of plugins before position `limit`, in order, on an exchange and its subject.
 
-    A failure becomes a PluginError, which names the plugin and means 500 for the client.
+    A failure becomes a PluginError, which names the plugin and means 500 for the client. So does a result: these
+    hooks have none, and whoever returns one believes that something comes of it.
     """
     for call, is_async, position, plugin in steps:
         if position < limit:
             try:
                 if is_async:
                     await as_task()
-                    await call(exchange, subject)
+                    result = await call(exchange, subject)
                 else:
-                    call(exchange, subject)
+                    result = call(exchange, subject)
             except GatewayError:
                 raise
-            except Exception as error:
+            except FAILURES as error:
+                if is_cancelled(error):
+                    raise
                 raise _failed(plugin, hook, error) from error
+            if result is not None:
+                raise _has_no_result(plugin, hook, result)
 
 
 def run_now(steps: tuple[Step, ...], exchange: Exchange, subject: Any, hook: str, limit: int) -> None:
@@ -232,12 +245,14 @@ def run_now(steps: tuple[Step, ...], exchange: Exchange, subject: Any, hook: str
     # hot: l7-balancer
     plugin = ""
     try:
-        for call, _, position, plugin in steps:  # noqa: B007  # named in the failure
+        for call, _, position, plugin in steps:
             if position < limit:
-                call(exchange, subject)
+                result = call(exchange, subject)
+                if result is not None:
+                    raise _has_no_result(plugin, hook, result)
     except GatewayError:
         raise
-    except Exception as error:
+    except FAILURES as error:
         raise _failed(plugin, hook, error) from error
 
 
@@ -246,7 +261,7 @@ def tell(steps: tuple[Step, ...], exchange: Exchange, subject: Any, hook: str) -
     for call, _, _, plugin in steps:
         try:
             call(exchange, subject)
-        except Exception:
+        except FAILURES:
             log.exception("plugin %r failed in %s", plugin, hook)
 
 
@@ -257,12 +272,29 @@ def wrap(
     for call, _, position, plugin in steps:
         if position < limit:
             try:
-                body = call(exchange, body) or body
+                wrapped = call(exchange, body)
             except GatewayError:
                 raise
-            except Exception as error:
+            except FAILURES as error:
                 raise _failed(plugin, hook, error) from error
+            if wrapped is not None:
+                if not hasattr(wrapped, "__aiter__"):
+                    raise PluginError(_not_a(plugin, hook, wrapped, "an asynchronous iterator"))
+                body = wrapped
     return body
+
+
+def suspects(exchange: Exchange) -> str:
+    """The plugins that had a response in their hands, for a log that cannot say which of them spoiled it."""
+    steps = exchange.route.pipeline.steps
+    names = dict.fromkeys(
+        step.plugin for hook in ("on_upstream_response", "on_response", "on_error") for step in steps[hook]
+    )
+    if exchange.answered_by not in (None, "route"):
+        names[exchange.answered_by] = None
+    if len(names) == 1:
+        return f"plugin {next(iter(names))!r}"
+    return f"one of the plugins {', '.join(map(repr, names))}" if names else "somebody"
 
 
 def _is_to_be_awaited(answer: object) -> bool:
@@ -271,10 +303,30 @@ def _is_to_be_awaited(answer: object) -> bool:
 
 def _answer(exchange: Exchange, plugin: str, response: object) -> Response:
     if not isinstance(response, Response):
-        raise PluginError(f"plugin {plugin!r} answered in on_request with {response!r}, not a Response")
+        raise PluginError(_not_a(plugin, "on_request", response, "a Response"))
     exchange.answered(plugin, str(response.status))
     return response
 
 
-def _failed(plugin: str, hook: str, error: Exception) -> PluginError:
+def _failed(plugin: str, hook: str, error: BaseException) -> PluginError:
     return PluginError(f"plugin {plugin!r} failed in {hook}: {error!r}")
+
+
+def _not_a(plugin: str, hook: str, answer: object, wanted: str) -> str:
+    return f"plugin {plugin!r} answered in {hook} with {_shown(answer)}, not {wanted}"
+
+
+def _has_no_result(plugin: str, hook: str, result: object) -> PluginError:
+    if inspect.iscoroutine(result):
+        result.close()  # else Python warns of it, too
+        mend = "write async def"
+    elif hook == "on_upstream_request":
+        mend = "change attempt.headers"
+    else:
+        mend = "change the response that it is given: status, headers, body"
+    return PluginError(f"plugin {plugin!r} returned {_shown(result)} from {hook}, which has no result; {mend}")
+
+
+def _shown(value: object) -> str:
+    """A value in a message, which may be a whole page."""
+    return reprlib.repr(value)

@@ -1,21 +1,15 @@
 """From plugins' names to checked instances, and from strategies' names to their factories.
 
-Owns entry points, local plugin files, and every check that a plugin must pass before it is used. Does not
-order or run hooks (`gateway.pipeline`).
+Owns entry points and strategies. Local files are read by `gateway.local_plugins`, checks are
+`gateway.contract`. Does not order or run hooks (`gateway.pipeline`).
 """
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import re
-import sys
-import traceback
 from collections.abc import Callable, Iterable
-from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -25,16 +19,15 @@ from gateway.config.loader import Source, key_path, validate
 from gateway.config.merge import Data, deep_merge
 from gateway.config.model import PLUGIN_TABLES, Choice, PluginUse
 from gateway.config.types import nearest
-from gateway.errors import ConfigurationError
-from gateway.hooks import API_VERSION, ASYNC_HOOKS, HOOK_NAMES, PROJECT, HookSpecs
+from gateway.contract import check_balancer, check_balancer_class, check_config, check_plugin, takes
+from gateway.errors import FAILURES, ConfigurationError
+from gateway.local_plugins import from_file, refuse_bare_file, said
 
 if TYPE_CHECKING:
     from gateway.upstream.balancer import Balancer
 
 PLUGINS = "gateway.plugins"
 """The entry-point group: a plugin's name → its class."""
-
-_LOOKS_LIKE_A_HOOK = re.compile(r"^(on|wrap)_[a-z_]+$").match
 
 
 class Registry:
@@ -43,19 +36,27 @@ class Registry:
     def __init__(self) -> None:
         self._strategies: dict[str, dict[str, tuple[Callable[..., Any], str]]] = {}
         self._tables: dict[str, tuple[type[BaseModel], Data, str]] = {}
-        self._owner = "the core"
+        self._owner = self._signature = "the core"
 
     def add(self, kind: str, name: str, factory: Callable[..., Any]) -> None:
-        """Register a strategy under a name that must be free within its kind."""
+        """Register a strategy under a name that must be free within its kind. Raises ConfigurationError."""
+        if not callable(factory):
+            raise ConfigurationError(
+                f"{kind} {name!r} of {self._owner}: expected a class, not {factory!r}; each use makes its own"
+            )
         known = self._strategies.setdefault(kind, {})
         if name in known and known[name][0] is not factory:
             raise ConfigurationError(
                 f"{kind} {name!r} is claimed by {known[name][1]} and by {self._owner}: load only one of them"
             )
-        known[name] = (factory, self._owner)
+        known[name] = (factory, self._signature)
 
     def add_balancer(self, name: str, factory: Callable[..., Balancer]) -> None:
-        """Register a balancer: a class with `choose`, and a `Config` class if it has settings."""
+        """Register a balancer: a class with `choose`, and a `Config` class if it has settings.
+
+        Raises ConfigurationError if its methods are not those of `gateway.Balancer`.
+        """
+        check_balancer_class(factory, f"balancer {name!r} of {self._owner}")
         self.add("balancer", name, factory)
 
     def add_upstream_table(self, name: str, model: type[BaseModel], under: Data) -> None:
@@ -71,7 +72,7 @@ class Registry:
                 f"{name!r} of upstreams is claimed by {self._tables[name][2]} and by {self._owner}; what differs"
                 f" between upstreams is said in upstreams.NAME.{name}, not in the plugins of a route"
             )
-        self._tables[name] = (model, under, self._owner)
+        self._tables[name] = (model, under, self._signature)
 
     def read_table(self, name: str, upstream: str, data: Data | None, source: Source) -> Any:
         """What a plugin's table says for an upstream; None without the plugin. Raises ConfigurationError."""
@@ -101,39 +102,52 @@ class Registry:
                 f"{where}: {kind} {choice.use!r} is not loaded{nearest(choice.use, known)}"
                 f"; is the plugin that provides it in the list of plugins?"
             )
-        return configured(known[choice.use][0], choice.settings, where)
+        factory, owner = known[choice.use]
+        made = configured(factory, choice.settings, where)
+        if kind == "balancer":
+            check_balancer(made, f"{where}: balancer {choice.use!r} of {owner}")
+        return made
 
-    def collect(self, plugin: object, name: str) -> None:
-        """Let a plugin register what it brings."""
+    def collect(self, plugin: object, name: str, where: str = "") -> None:
+        """Let a plugin register what it brings. Raises ConfigurationError; `where` is the plugin named."""
         register = getattr(plugin, "register", None)
         if register is None:
             return
+        place = f"{where}: " if where else ""
         self._owner = f"plugin {name!r}"
+        self._signature = f"{self._owner} ({where})" if where else self._owner
         try:
             register(self)
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            raise ConfigurationError(f"plugin {name!r} failed in register: {error!r}") from error
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{place}{error}") from error
+        except FAILURES as error:
+            raise ConfigurationError(f"{place}plugin {name!r} failed in register: {error!r}") from error
         finally:
-            self._owner = "the core"
+            self._owner = self._signature = "the core"
 
 
 def configured(factory: Callable[..., Any], settings: dict[str, Any], where: str, base: str = "") -> Any:
     """Call a factory with its validated `Config`, or with nothing if it has none. Raises ConfigurationError."""
+    name = getattr(factory, "__name__", None) or repr(factory)
     model = getattr(factory, "Config", None)
     if model is None and settings:
-        raise ConfigurationError(f"{where}: {factory.__name__} has no settings, but got {', '.join(settings)}")
+        raise ConfigurationError(f"{where}: {name} has no settings, but got {', '.join(settings)}")
+    if model is not None:
+        check_config(model, where)
     arguments = () if model is None else (validate(model, settings, where, base),)
     try:
         return factory(*arguments)
     except ConfigurationError:
         raise
-    except Exception as error:
-        said = str(error) if isinstance(error, ValueError) else repr(error)
-        if model is None and len(inspect.signature(factory).parameters):
-            said = "its __init__ takes settings: describe them in a class Config(PluginConfig) inside the class"
-        raise ConfigurationError(f"{where}: {factory.__name__} cannot be made: {said}") from error
+    except FAILURES as error:
+        reason = str(error) if isinstance(error, ValueError) else repr(error)
+        if isinstance(error, TypeError) and not takes(factory, *arguments):
+            reason = _TAKES_NONE if arguments else _TAKES_SETTINGS
+        raise ConfigurationError(f"{where}: {name} cannot be made: {reason}") from error
+
+
+_TAKES_NONE = "it has a class Config, so its __init__ takes the settings: def __init__(self, config)"
+_TAKES_SETTINGS = "its __init__ takes settings: describe them in a class Config(PluginConfig) inside the class"
 
 
 class PluginLoader:
@@ -157,7 +171,7 @@ class PluginLoader:
             cls = self._class(use)
             plugin = configured(cls, use.config, f"{use.where}: plugin {use.use!r}", self._base)
             self._instances[key] = plugin
-            self.registry.collect(plugin, plugin_name(use.use))
+            self.registry.collect(plugin, plugin_name(use.use), use.where)
         return self._instances[key]
 
     def _class(self, use: PluginUse) -> type:
@@ -167,11 +181,11 @@ class PluginLoader:
 
     def _find(self, use: PluginUse) -> type:
         if is_local(use.use):
-            cls, place = _from_file(use, self._base, self._modules)
+            cls, place = from_file(use, self._base, self._modules)
         else:
             if self._announced is None:  # asked once: it looks through every installed package
                 self._announced = announced_plugins()
-            cls, place = _from_package(use, self._announced)
+            cls, place = _from_package(use, self._announced, self._base)
         check_plugin(cls, f"{use.where}: {place}")
         return cls
 
@@ -206,8 +220,9 @@ def find_plugin(use: PluginUse) -> type:
     return cls
 
 
-def _from_package(use: PluginUse, announced: dict[str, list[EntryPoint]]) -> tuple[type, str]:
+def _from_package(use: PluginUse, announced: dict[str, list[EntryPoint]], base: str = "") -> tuple[type, str]:
     if use.use not in announced:
+        refuse_bare_file(use, base)
         raise ConfigurationError(f"{use.where}: plugin {use.use!r} is not installed{nearest(use.use, announced)}")
     claims = sorted({entry.value for entry in announced[use.use]})
     if len(claims) > 1:  # which one runs must not be left to chance
@@ -218,93 +233,5 @@ def _from_package(use: PluginUse, announced: dict[str, list[EntryPoint]]) -> tup
     place = f"plugin {use.use!r} ({claims[0]})"
     try:
         return announced[use.use][0].load(), place
-    except Exception as error:
-        raise ConfigurationError(f"{use.where}: {place} cannot be imported: {_said(error)}") from error
-
-
-def _from_file(use: PluginUse, base: str, modules: dict[Path, ModuleType]) -> tuple[type, str]:
-    file, _, name = use.use.rpartition(":")
-    path = (Path(base) / file).resolve()
-    if not path.is_file():
-        raise ConfigurationError(f"{use.where}: {path}: no such file")
-    if path not in modules:
-        modules[path] = _import_file(path, use.where)
-    module = modules[path]
-    cls = getattr(module, name, None)
-    if not isinstance(cls, type):
-        classes = [
-            key
-            for key, value in vars(module).items()
-            if isinstance(value, type) and value.__module__ == module.__name__
-        ]
-        raise ConfigurationError(f"{use.where}: {path} has no class {name!r}{nearest(name, classes)}")
-    return cls, f"plugin {name!r} ({path})"
-
-
-def _import_file(path: Path, where: str) -> ModuleType:
-    name = f"gateway_local_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # so that dataclasses and pydantic find the module's names
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        sys.modules.pop(name, None)
-        raise ConfigurationError(f"{where}: {path} cannot be imported: {_said(error)}") from error
-    return module
-
-
-class _FromSource(SourceFileLoader):
-    """Reads a local file as it is now. Bytecode beside it would be taken for a change made within its second."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-
-def _said(error: Exception) -> str:
-    """What went wrong in a file, and in which line."""
-    if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: {error.msg}"
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(last.filename).name} line {last.lineno}: {type(error).__name__}: {error}"
-
-
-def check_plugin(cls: object, place: str) -> None:
-    """Raise ConfigurationError unless a class keeps the plugin contract; the message names the mend."""
-    if not isinstance(cls, type):
-        raise ConfigurationError(f"{place}: a plugin is a class, not {cls!r}")
-    version = getattr(cls, "api", API_VERSION)
-    if version != API_VERSION:
-        raise ConfigurationError(
-            f"{place}: made for plugin API {version}, this gateway has API {API_VERSION}"
-            f"; install a version of the plugin that fits"
-        )
-    config = getattr(cls, "Config", None)
-    if config is not None and not (isinstance(config, type) and issubclass(config, BaseModel)):
-        raise ConfigurationError(f"{place}: Config must be a subclass of gateway.PluginConfig")
-    for name, function in inspect.getmembers(cls, inspect.isfunction):
-        _check_method(name, function, place)
-
-
-def _check_method(name: str, function: Callable[..., Any], place: str) -> None:
-    options = getattr(function, f"{PROJECT}_impl", None)
-    if options is None:
-        if name in HOOK_NAMES:
-            raise ConfigurationError(f"{place}: {name} has a hook's name but no @hookimpl; put @hookimpl above it")
-        if _LOOKS_LIKE_A_HOOK(name) and nearest(name, HOOK_NAMES).startswith("; did"):
-            raise ConfigurationError(f"{place}: {name} is no hook{nearest(name, HOOK_NAMES)}")
-        return
-    if name not in HOOK_NAMES:
-        raise ConfigurationError(f"{place}: {name} is no hook{nearest(name, HOOK_NAMES)}")
-    if options.get("hookwrapper") or options.get("wrapper"):
-        raise ConfigurationError(f"{place}: {name}: hook wrappers are not supported; use a wrap_… hook")
-    wanted = list(inspect.signature(getattr(HookSpecs, name)).parameters)
-    given = list(inspect.signature(function).parameters)
-    if given[1:] != wanted[1:]:
-        raise ConfigurationError(
-            f"{place}: {name} takes ({', '.join(['self', *wanted[1:]])}), not ({', '.join(given)})"
-        )
-    if inspect.iscoroutinefunction(function) and name not in ASYNC_HOOKS:
-        raise ConfigurationError(f"{place}: {name} is synchronous: write def, not async def")
+    except FAILURES as error:
+        raise ConfigurationError(f"{use.where}: {place} cannot be imported: {said(error)}") from error

@@ -8,15 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import reprlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import BodyBroken, BodyTimeout, BodyTooLarge, ClientDisconnected, GatewayError
+from gateway.error_pages import error_response
+from gateway.errors import (
+    BodyBroken,
+    BodyTimeout,
+    BodyTooLarge,
+    ClientDisconnected,
+    GatewayError,
+    PluginError,
+    is_cancelled,
+)
+from gateway.forward import SERVER
 from gateway.headers import Headers, RawHeaders
 from gateway.light import as_task
 from gateway.model import METHODS_WITHOUT_BODY, Exchange, Request, Response
+from gateway.pipeline import suspects
 from gateway.upstream.message import FRAMING
 
 if TYPE_CHECKING:
@@ -97,11 +109,11 @@ async def serve_http(host: Host, watcher: Any) -> None:
         error.with_traceback(None)  # its frames lead back to the exchange and hold the body, which may hold a file
         exchange.error = exchange.error or error
         watcher.err(AbortedResponse(str(error)))
-    except asyncio.CancelledError:
-        watcher.err(AbortedResponse("cut at the deadline of a drain"))
-        raise
     except BaseException as error:
-        log.exception("request %s failed while its response was sent", exchange.id)
+        if is_cancelled(error):
+            watcher.err(AbortedResponse("cut at the deadline of a drain"))
+            raise
+        log.exception("request %s failed while its response was sent%s", exchange.id, _wrappers(exchange))
         watcher.err(AbortedResponse(repr(error)))
     finally:
         exchange.finish()
@@ -112,12 +124,33 @@ def _fulfil(future: asyncio.Future[None], _: object) -> None:
         future.set_result(None)
 
 
-def _status(response: Response) -> int:
-    """The status, unless a plugin set one that is none: Granian would abort the process."""
-    if 200 <= response.status <= 599:
-        return response.status
-    log.error("a plugin set status %r, which no response has; the client gets 500", response.status)
-    return 500
+def _wrappers(exchange: Exchange) -> str:
+    """Who may have wrapped its body, which says where to look when that fails."""
+    names = [step.plugin for step in exchange.route.pipeline.wrap_response_body]
+    return f"; its body may be wrapped by {', '.join(map(repr, names))}" if names else ""
+
+
+def fit_to_send(exchange: Exchange, response: Response) -> Response:
+    """The response; the page of a 500 instead, if a plugin made of it what cannot be sent.
+
+    Granian would abort the process for some of it. Looked at only here: after each hook it would cost every
+    exchange, so the log can only name those that may have done it.
+    """
+    status, body = response.status, response.body
+    if not isinstance(status, int) or not 200 <= status <= 599:
+        wrong = f"status {status!r}: it is a number from 200 to 599"
+    elif not isinstance(body, bytes) and not hasattr(body, "__aiter__"):
+        wrong = f"the body {reprlib.repr(body)}: it is bytes (text.encode()) or an asynchronous iterator of bytes"
+    else:
+        return response
+    error = PluginError(f"{suspects(exchange)} left a response with {wrong}")
+    log.error("request %s: %s", exchange.id, error)
+    if exchange.open_body is not None:
+        exchange.open_body.close(error)
+    exchange.error = error
+    exchange.response = page = error_response(exchange, error)
+    page.headers.set_default(*SERVER)
+    return page
 
 
 def read_request(scope: dict[str, Any]) -> Request:
@@ -314,8 +347,12 @@ class HttpExchange(Exchange):
         """Send a response whose body is there: one write, nothing to wait for."""
         # hot: plain
         send, status, body = self.transport.send, response.status, response.body
-        if not 200 <= status <= 599:
-            status = _status(response)
+        try:
+            if not 200 <= status <= 599:
+                raise TypeError
+        except TypeError:
+            response = fit_to_send(self, response)
+            status, body = response.status, response.body
         send({"type": "http.response.start", "status": status, "headers": response.headers.raw})
         send({"type": "http.response.body", "body": body, "more_body": False})
         self.bytes_sent = len(body)  # type: ignore[arg-type]  # bytes, as the caller has seen
@@ -324,9 +361,12 @@ class HttpExchange(Exchange):
         """Send piece by piece, as fast as the client takes it. Raises GatewayError if the body fails."""
         # hot: large
         await as_task()
+        response = fit_to_send(self, response)
         send, body = self.transport.send, response.body
-        assert not isinstance(body, bytes)
-        send({"type": "http.response.start", "status": _status(response), "headers": response.headers.raw})
+        if isinstance(body, bytes):
+            self.send_whole(response)
+            return
+        send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
         self.watch_client(self._cut)
         source: Any = self.open_body
         is_wrapped = body is not source  # by a plugin: who knows when its first piece comes, and whether

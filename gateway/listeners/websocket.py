@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from gateway.errors import GatewayError, ResponseCut
 from gateway.forward import SERVER
 from gateway.headers import RawHeaders
-from gateway.listeners.exchange import AbortedResponse, Host, read_request
+from gateway.listeners.exchange import AbortedResponse, Host, fit_to_send, read_request
 from gateway.model import Body, Exchange, Response
 from gateway.tunnel import Tunnel, open_tunnel
 from gateway.upstream.message import HOP_BY_HOP
@@ -83,6 +83,8 @@ async def refuse(exchange: Exchange, response: Response, transport: Any) -> None
     Granian adds what it had ready for a 101, `Connection: upgrade` included. Lest somebody on the way takes it for
     a tunnel and lets through whatever follows, nothing follows: the connection ends.
     """
+    if response.status != 101:
+        response = fit_to_send(exchange, response)
     status, body = response.status, b""
     try:
         body = await _whole(response.body)

@@ -8,12 +8,14 @@ import pytest
 
 from gateway import App, EndpointState, Exchange, NoEndpoint, PluginError, Request, Response
 from gateway.bus import Bus
+from gateway.forward import forward
 from gateway.model import RawHeaders
 
 PLUGINS = """
-    from gateway import Response, hookimpl
+    from gateway import Response, StateKey, hookimpl
 
     LOG = []
+    PAGE = StateKey("page")
 
     class Noting:
         @hookimpl
@@ -74,6 +76,14 @@ PLUGINS = """
                     yield piece
                 yield b">"
             return wrapped()
+
+    class Rewriting(Wrapping):
+        @hookimpl
+        def on_response(self, exchange, response):
+            exchange[PAGE] = response.headers.text("content-type", "").startswith("text/html")
+        @hookimpl
+        def wrap_response_body(self, exchange, body):
+            return super().wrap_response_body(exchange, body) if exchange.get(PAGE) else None
 """
 
 
@@ -171,6 +181,45 @@ async def test_a_whole_body_is_wrapped_as_a_stream(with_plugins):
     _, response = await respond(with_plugins("Wrapping"))
     assert not isinstance(response.body, bytes)
     assert b"".join([piece async for piece in response.body]) == b"<hello>"
+
+
+@pytest.mark.parametrize(("kind", "body"), [(b"text/html; charset=utf-8", b"<hello>"), (b"text/css", b"hello")])
+async def test_a_body_is_rewritten_by_what_the_response_says_of_it(with_plugins, kind, body):
+    async def pages(exchange):
+        return Response.adopt(200, [(b"content-type", kind), (b"content-length", b"5")], once(b"hello"))
+
+    _, response = await respond(with_plugins("Rewriting"), pages)
+    assert b"".join([piece async for piece in response.body]) == body
+    assert ("content-length" in response.headers) == (body == b"hello")
+
+
+async def once(data: bytes):
+    yield data
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("1 / 0", "failed in choose: ZeroDivisionError('division by zero')"),
+        ("endpoints[0].name", "chose '127.0.0.1:9', which is not an Endpoint"),
+    ],
+)
+async def test_a_balancer_that_fails_is_named_with_its_upstream(app, caplog, choice, said):
+    balancer = f"""
+        from gateway import hookimpl
+
+        class Mine:
+            @hookimpl
+            def register(self, registry):
+                registry.add_balancer("mine", Mine)
+            def choose(self, exchange, endpoints):
+                return {choice}
+    """
+    endpoints = 'upstreams.app = { endpoints = ["http://127.0.0.1:9"], balancer = "mine" }'
+    exchange, response = await respond(app(f'plugins = ["./b.py:Mine"]\n{endpoints}', b__py=balancer), forward)
+    assert response.status == 500
+    assert f"balancer 'mine' of upstream 'app' {said}" in caplog.text
+    assert exchange.attempts == []
 
 
 async def test_without_a_route_the_answer_is_404_and_the_plugins_of_the_gateway_see_it(with_plugins):

@@ -54,7 +54,7 @@ def test_one_that_fails_is_logged_and_disturbs_nothing(attempt_at, caplog):
     exchange, attempt = attempt_at(Learning(ZeroDivisionError("learning")))
     with caplog.at_level(logging.ERROR, "gateway.upstream"):
         end_attempt(exchange, attempt, None)
-    assert "the balancer failed to learn from <Attempt 1 at a:80" in caplog.text
+    assert "balancer 'first' of upstream 'app' failed to learn from <Attempt 1 at a:80" in caplog.text
     assert attempt.endpoint.in_flight == 0
 
 

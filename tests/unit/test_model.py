@@ -86,6 +86,11 @@ class TestResponse:
         with pytest.raises(ValueError, match="200 to 599"):
             Response(status)
 
+    @pytest.mark.parametrize("body", [{"a": 1}, ["a"], 5, None, bytearray(b"a")])
+    def test_a_body_that_cannot_be_sent_is_refused(self, body):
+        with pytest.raises(TypeError, match="body is bytes, text or an asynchronous iterator of bytes"):
+            Response(200, body=body)
+
     def test_headers_are_shared_with_whoever_gives_them(self):
         headers = Headers({"a": "1"})
         assert Response(200, headers).headers is headers

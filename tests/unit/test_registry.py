@@ -29,7 +29,15 @@ HOOKED = """
             rate: int = 5
         def __init__(self, config):
             self.config = config
+        @hookimpl
+        def on_request(self, exchange): ...
 """
+
+HOOK = """
+    @hookimpl
+    def on_request(self, exchange): ...
+"""
+"""What a class needs to be a plugin."""
 
 
 @pytest.fixture
@@ -40,6 +48,11 @@ def loader(tmp_path):
 
 def use(name: str, **config: object) -> PluginUse:
     return PluginUse(use=name, config=config, where="site.toml: plugins[0]")
+
+
+class Hooked:
+    @hookimpl
+    def on_request(self, exchange): ...
 
 
 def refused(cls: object) -> str:
@@ -113,7 +126,9 @@ def installed(tmp_path, monkeypatch):
 
 class TestEntryPoints:
     def test_an_installed_plugin_is_found_by_its_name(self, installed):
-        installed("gateway-found", "found-here", "found_module:Found", "class Found: ...")
+        installed(
+            "gateway-found", "found-here", "found_module:Found", f"from gateway import hookimpl\nclass Found:{HOOK}"
+        )
         ((name, plugin),) = PluginLoader("").instances([use("found-here")])
         assert (name, type(plugin).__name__) == ("found-here", "Found")
         assert installed_plugins()["found-here"].dist.version == "1.0"
@@ -135,8 +150,18 @@ class TestEntryPoints:
 
 
 class TestChecks:
-    def test_a_class_without_a_hook_is_a_plugin(self):
-        check_plugin(type("Plain", (), {"helper": lambda self: 1}), "x")
+    @pytest.mark.parametrize(
+        ("name", "mend"),
+        [
+            ("answer", "; name a method on_request, on_response or as another hook, and put @hookimpl above it"),
+            ("request", ": request is none; did you mean 'on_request'? Put @hookimpl above it"),
+            ("_on_request", "; name a method on_request"),
+        ],
+    )
+    def test_a_class_without_a_hook_is_refused(self, name, mend):
+        message = refused(type("Plain", (), {name: lambda self, exchange: None}))
+        assert message.startswith(f"plugin 'mine': has no hook, so it would do nothing{mend}")
+        assert message.endswith(" (it has answer)") == (name == "answer")
 
     def test_what_is_no_class_is_refused(self):
         assert "a plugin is a class" in refused(object())
@@ -148,7 +173,7 @@ class TestChecks:
         assert "API 1" in message
 
     def test_the_present_api_version_is_accepted(self):
-        check_plugin(type("Mine", (), {"api": 1}), "x")
+        check_plugin(type("Mine", (Hooked,), {"api": 1}), "x")
 
     def test_a_hook_that_does_not_exist_is_refused_with_the_nearest(self):
         class Mine:
@@ -164,7 +189,7 @@ class TestChecks:
         assert "did you mean 'on_response'?" in refused(Mine)
 
     def test_a_method_that_resembles_no_hook_is_left_alone(self):
-        class Mine:
+        class Mine(Hooked):
             def on_monday(self): ...
 
         check_plugin(Mine, "x")
@@ -207,6 +232,9 @@ class Strategy:
 
     def __init__(self, config: Config) -> None:
         self.key = config.key
+
+    def choose(self, exchange: Exchange, endpoints):
+        return endpoints[0]
 
 
 class Plain:
@@ -254,11 +282,13 @@ class TestStrategies:
 
         registry = Registry()
         registry.add("cache", "memory", Strategy)
-        registry.collect(One(), "one")
-        with pytest.raises(
-            ConfigurationError, match="store 'memory' is claimed by plugin 'one' and by plugin 'two'"
-        ):
-            registry.collect(Two(), "two")
+        registry.collect(One(), "one", "profile p: plugins[3]")
+        with pytest.raises(ConfigurationError) as caught:
+            registry.collect(Two(), "two", "site.toml: plugins[0]")
+        assert str(caught.value) == (
+            "site.toml: plugins[0]: store 'memory' is claimed by plugin 'one' (profile p: plugins[3]) and by"
+            " plugin 'two': load only one of them"
+        )
 
     def test_the_same_strategy_may_be_registered_again(self):
         registry = Registry()
@@ -322,7 +352,7 @@ def test_a_local_file_that_changes_within_a_second_and_keeps_its_size_is_read_an
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     file = tmp_path / "which.py"
     for number in (1, 2):
-        file.write_text(f"class Which:\n    number = {number}\n")
+        file.write_text(f"from gateway import hookimpl\nclass Which:\n    number = {number}\n{HOOK}")
         os.utime(file, (1_700_000_000, 1_700_000_000))
         ((_, plugin),) = PluginLoader(str(tmp_path)).instances([PluginUse(use="./which.py:Which")])
         assert plugin.number == number

@@ -31,6 +31,25 @@ class Configured:
         header: str = "x-a"
         max_bytes: int = 5
     def __init__(self, config): ...
+    @hookimpl
+    def on_request(self, exchange): ...
+
+class Settled:
+    class Config(PluginConfig):
+        header: str = "x-a"
+    @hookimpl
+    def on_request(self, exchange): ...
+
+class Vague:
+    class Config(PluginConfig):
+        size: int = 1
+        rate: "Rate | None" = None
+    def __init__(self, config): ...
+    @hookimpl
+    def on_request(self, exchange): ...
+
+class Idle:
+    def handle(self, request): ...
 
 class Future:
     api = 2
@@ -90,6 +109,9 @@ class TestPlugins:
             ('{ use = "./hooks.py:Hook", header = "x" }', "Hook has no settings, but got header"),
             ('"./hooks.py:Future"', "made for plugin API 2, this gateway has API 1"),
             ('"./hooks.py:Absent"', "has no class 'Absent'"),
+            ('"./hooks.py:Idle"', "has no hook, so it would do nothing; name a method on_request, on_response or"),
+            ('"./hooks.py:Settled"', "its __init__ takes the settings: def __init__(self, config)"),
+            ('"./hooks.py:Vague"', "Config.rate: 'Rate' is not defined; import it, or define it, at the top"),
         ],
     )
     def test_a_wrong_plugin_is_named_with_file_and_mend(self, check, plugins, said):
@@ -118,7 +140,128 @@ class TestPlugins:
 
     def test_two_plugins_with_one_strategy_name_are_both_named(self, check):
         line = complaint(check(f'{SITE}plugins = ["./hooks.py:One", "./hooks.py:Two"]'))
-        assert line == "balancer 'mine' is claimed by plugin 'One' and by plugin 'Two': load only one of them"
+        assert line == (
+            "site.toml: plugins[1]: balancer 'mine' is claimed by plugin 'One' (site.toml: plugins[0])"
+            " and by plugin 'Two': load only one of them"
+        )
+
+    def test_a_file_without_a_class_brings_the_classes_that_are_in_it(self, check, tmp_path):
+        line = complaint(check(f'{SITE}plugins = ["./hooks.py"]'))
+        assert line.startswith(
+            "site.toml: plugins[0]: name the class in the file, too, as in './hooks.py:UnknownHook'"
+        )
+        assert " (it has UnknownHook, Unmarked, " in line
+        (tmp_path / "none.py").write_text("")
+        line = complaint(check(f'{SITE}plugins = ["./none.py"]'))
+        assert line.endswith("name the class in the file, too, as in './none.py:ClassName'")
+        assert complaint(check(f'{SITE}plugins = ["./absent.py"]')).endswith("absent.py: no such file")
+
+    @pytest.mark.parametrize(
+        "line", ["import helper", "from helper import x", "from .helper import x", "import parts"]
+    )
+    def test_a_file_that_imports_its_neighbour_is_told_that_it_is_alone(self, check, tmp_path, line):
+        (tmp_path / "helper.py").write_text("x = 1")
+        (tmp_path / "parts").mkdir()
+        (tmp_path / "hooks.py").write_text(f"{line}\n")
+        told = complaint(check(f'{SITE}plugins = ["./hooks.py:Hook"]'))
+        assert told.endswith(
+            "; a local plugin is one file: put it into this one, or make a package of both and install that"
+        )
+
+    def test_what_pydantic_says_of_a_file_is_one_line_without_a_link_and_its_place_is_in_the_file(
+        self, check, tmp_path
+    ):
+        (tmp_path / "hooks.py").write_text(
+            "from gateway import PluginConfig\nclass Own: ...\nclass A(PluginConfig):\n    own: Own\n"
+        )
+        line = complaint(check(f'{SITE}plugins = ["./hooks.py:A"]'))
+        assert "hooks.py line 3: PydanticSchemaGenerationError: " in line
+        assert "https://" not in line
+
+    def test_a_file_that_wants_to_exit_is_a_mistake(self, check, tmp_path):
+        (tmp_path / "hooks.py").write_text("raise SystemExit(0)\n")
+        assert "hooks.py line 1: SystemExit: 0" in complaint(check(f'{SITE}plugins = ["./hooks.py:A"]'))
+
+
+BALANCERS = """
+from gateway import hookimpl
+
+class Registering:
+    @hookimpl
+    def register(self, registry):
+        registry.add_balancer("mine", self.made)
+
+class Empty(Registering):
+    class made: ...
+
+class Parameters(Registering):
+    class made:
+        def choose(self, endpoints): ...
+
+class Asynchronous(Registering):
+    class made:
+        async def choose(self, exchange, endpoints): ...
+
+class Learning(Registering):
+    class made:
+        def choose(self, exchange, endpoints): ...
+        def ended(self): ...
+
+class Instance(Registering):
+    class Made:
+        def choose(self, exchange, endpoints): ...
+    made = Made()
+
+class Late(Registering):
+    class made:
+        def __init__(self): self.choose = lambda endpoints: None
+
+class Raising(Registering):
+    class made:
+        def choose(self, exchange, endpoints): return endpoints[7]
+
+class Text(Registering):
+    class made:
+        def choose(self, exchange, endpoints): return endpoints[0].name
+"""
+
+MINE = 'listeners = [{ bind = ":0" }]\nupstreams.a = { endpoints = ["http://127.0.0.1:9"], balancer = "mine" }\n'
+
+
+class TestBalancers:
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            (
+                "Empty",
+                "upstreams.a.balancer: balancer 'mine' of plugin 'Empty' (site.toml: plugins[0]) has no method",
+            ),
+            ("Late", "plugin 'Late' (site.toml: plugins[0]): choose takes (exchange, endpoints), not (endpoints)"),
+            ("Parameters", "choose takes (self, exchange, endpoints), not (self, endpoints)"),
+            ("Asynchronous", "balancer 'mine' of plugin 'Asynchronous': choose is synchronous: write def"),
+            ("Learning", "balancer 'mine' of plugin 'Learning': ended takes (self, attempt), not (self)"),
+            ("Instance", "plugins[0]: balancer 'mine' of plugin 'Instance': expected a class, not <gateway_local"),
+        ],
+    )
+    def test_one_that_is_none_is_named(self, check, tmp_path, name, said):
+        (tmp_path / "hooks.py").write_text(BALANCERS)
+        line = complaint(check(f'{MINE}plugins = ["./hooks.py:{name}"]'))
+        assert line.startswith("site.toml: ")
+        assert said in line
+
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("Raising", "failed in choose: IndexError('tuple index out of range')"),
+            ("Text", "chose '127.0.0.1:9', which is not an Endpoint"),
+        ],
+    )
+    def test_one_that_fails_is_explained(self, check, tmp_path, name, said):
+        (tmp_path / "hooks.py").write_text(BALANCERS)
+        assert check(f'{MINE}plugins = ["./hooks.py:{name}"]').exit_code == 0
+        result = CliRunner().invoke(main, ["explain", "site.toml", "GET /"])
+        assert result.exit_code == 0
+        assert f"Refused 500: balancer 'mine' of upstream 'a' {said}" in result.stdout
 
 
 class TestSites:
@@ -256,11 +399,13 @@ def test_check_has_nothing_to_note_where_weights_count_or_are_all_alike(check, t
 def test_check_shows_no_secret(check, tmp_path, monkeypatch):
     monkeypatch.setenv("KEY", "s3cr3t")
     (tmp_path / "hooks.py").write_text(
-        "from gateway import PluginConfig, Secret\n"
+        "from gateway import PluginConfig, Secret, hookimpl\n"
         "class Signed:\n"
         "    class Config(PluginConfig):\n"
         "        key: Secret\n"
         "    def __init__(self, config): assert config.key.get_secret_value() == 's3cr3t'\n"
+        "    @hookimpl\n"
+        "    def on_request(self, exchange): ...\n"
     )
     result = check(SITE + 'plugins = [{ use = "./hooks.py:Signed", key = { env = "KEY" } }]')
     assert result.exit_code == 0
