@@ -75,9 +75,8 @@ def site(module_gateway, shared_origin, tmp_path_factory, content):
 
 def descriptors(site) -> int:
     (worker,) = site.workers
-    return sum(
-        "/big" in os.readlink(entry.path) for entry in os.scandir(f"/proc/{worker}/fd") if entry.is_symlink()
-    )
+    folder = f"/proc/{worker}/fd"
+    return sum("/big" in os.readlink(f"{folder}/{name}") for name in os.listdir(folder))
 
 
 def open_files(site) -> int:
