@@ -7,7 +7,6 @@ builds a new one beside it. Does not listen (`listeners`) and does not fork (`pr
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 import random
 import time
@@ -25,6 +24,7 @@ from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
 from gateway.explaining import LiveExplainer
 from gateway.forward import SERVER, forward
+from gateway.lifecycle import start_plugins, stop_plugins
 from gateway.metrics import Metrics, added_results
 from gateway.mirror import mirror_of
 from gateway.model import Exchange, Request, Response, WholeBody
@@ -162,21 +162,15 @@ class App:
         """Start the plugins, in order. Raises PluginError if one refuses; those before it are shut down."""
         self._agreement.begin()
         self._is_started = True
-        started: list[tuple[str, object]] = []
-        for name, plugin in self._every_plugin:
-            try:
-                await _call_hook(plugin, "startup", self)
-            except Exception as error:
-                for done, other in reversed(started):
-                    await self._shut_down(done, other)
-                await self._leave()
-                raise PluginError(f"plugin {name!r} failed in startup: {error}") from error
-            started.append((name, plugin))
+        try:
+            await start_plugins(self._every_plugin, self)
+        except BaseException:
+            await self._leave()
+            raise
 
     async def shutdown(self) -> None:
         """Stop the plugins, in reverse order, cut copies under way, and close idle connections."""
-        for name, plugin in reversed(self._every_plugin):
-            await self._shut_down(name, plugin)
+        await stop_plugins(self._every_plugin, self)
         await self._leave()
 
     async def _leave(self) -> None:
@@ -186,12 +180,6 @@ class App:
                 await mirror.close()
         for upstream in self.upstreams.values():
             upstream.close()
-
-    async def _shut_down(self, name: str, plugin: object) -> None:
-        try:
-            await _call_hook(plugin, "shutdown", self)
-        except Exception:
-            log.exception("plugin %r failed in shutdown", name)
 
     # -- exchanges ---------------------------------------------------------------------------------------------
 
@@ -388,13 +376,6 @@ def _distinct(lists: list[list[tuple[str, object]]]) -> list[tuple[str, object]]
         for name, plugin in plugins:
             seen.setdefault(id(plugin), (name, plugin))
     return list(seen.values())
-
-
-async def _call_hook(plugin: object, hook: str, app: App) -> None:
-    for step in order_hooks([(type(plugin).__name__, plugin)])[hook]:
-        result = step.call(app)
-        if inspect.isawaitable(result):
-            await result
 
 
 __all__ = ["App", "ConfigurationError"]

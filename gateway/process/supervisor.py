@@ -55,6 +55,8 @@ class Supervisor:
         self._changing = asyncio.Lock()
         self._stop = asyncio.Event()
         self._is_impatient = asyncio.Event()
+        self._is_serving = False
+        """Whether its workers have been ready: before that, nothing is in flight that a stop would wait for."""
         self._limit = sockets.raise_descriptor_limit()
         self._started = time.monotonic()
         self._nursery = Nursery()
@@ -66,9 +68,10 @@ class Supervisor:
         server = await admin.serve(path, self._answer)
         try:
             self._handle_signals()
-            await self._start()
-            self._announce()
-            await self._stop.wait()
+            if await self._start():
+                self._is_serving = True
+                self._announce()
+                await self._stop.wait()
         finally:
             server.close()
             path.unlink(missing_ok=True)
@@ -83,11 +86,21 @@ class Supervisor:
             if key not in self._sockets:
                 self._sockets[key] = sockets.bind(listener)
 
-    async def _start(self) -> None:
+    async def _start(self) -> bool:
+        """Start the workers; False if a signal came before all were ready."""
         self._members = [self._member(index) for index in range(self._settings.workers)]
-        await asyncio.gather(*(member.start() for member in self._members))
+        starting = asyncio.gather(*(member.start() for member in self._members))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return False
+        stopping.cancel()
+        await starting
         for member in self._members:
             self._watch(member)
+        return True
 
     async def _start_one(self, member: Member) -> None:
         self._starting.add(member)
@@ -128,7 +141,8 @@ class Supervisor:
         log.info("log files are opened anew")
 
     def _terminate(self) -> None:
-        log.info("stopping: %s", "at once" if self._stop.is_set() else "exchanges in flight are finished first")
+        how = "exchanges in flight are finished first" if self._is_serving else "not all workers are ready yet"
+        log.info("stopping: %s", "at once" if self._stop.is_set() else how)
         if self._stop.is_set():
             self._is_impatient.set()
         self._stop.set()
@@ -276,9 +290,10 @@ class Supervisor:
         if waits:
             impatient = asyncio.ensure_future(self._is_impatient.wait())
             everyone = asyncio.ensure_future(asyncio.wait(waits))
+            patience = self._settings.drain_timeout if self._is_serving else 0.0
             await asyncio.wait(
                 (everyone, impatient),
-                timeout=self._settings.drain_timeout + KILL_AFTER_SECONDS,
+                timeout=patience + KILL_AFTER_SECONDS,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             impatient.cancel()

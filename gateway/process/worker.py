@@ -21,7 +21,7 @@ import uvloop
 
 from gateway.app import App
 from gateway.config.loader import Source
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, is_cancelled
 from gateway.explaining import explain, read_request
 from gateway.listeners.exchange import Host
 from gateway.listeners.http import HttpListener
@@ -57,21 +57,44 @@ class Worker:
         self._retiring: set[asyncio.Task[None]] = set()
         self._drain_seconds = 30.0
         self._stopping = asyncio.Event()
+        self._told: asyncio.Queue[tuple[str, Any, str]] = asyncio.Queue()
+        self._starting: asyncio.Task[None] | None = None
+        """The startup of an App's plugins, while it lasts."""
+        self._is_leaving = False
+        """Whether nothing is to be started any more."""
 
     async def run(self) -> None:
         """Serve until told to drain, or until the supervisor is gone."""
-        reading = asyncio.create_task(self._follow())
+        tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._follow())]
         await self._stopping.wait()
         await self._drain()
-        reading.cancel()
+        for task in tasks:
+            task.cancel()
         self._link.close()
 
     def stop(self) -> None:
-        """Begin to drain."""
+        """Begin to drain; plugins that are not up yet are given up."""
+        self._is_leaving = True
+        self._give_up_starting()
         self._stopping.set()
 
-    async def _follow(self) -> None:
+    def _give_up_starting(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+
+    async def _listen(self) -> None:
+        """Take in what the supervisor says: that all is in vain is heard while a plugin's startup hangs, too."""
         async for topic, message, keep in self._link.messages():
+            if topic in ("supervisor.drain", "supervisor.abandon"):
+                self._is_leaving = topic == "supervisor.drain"
+                self._give_up_starting()
+            self._told.put_nowait((topic, message, keep))
+        self.stop()
+
+    async def _follow(self) -> None:
+        """Do what the supervisor says, one after the other."""
+        while True:
+            topic, message, keep = await self._told.get()
             try:
                 await self._obey(topic, message, keep)
             except GatewayError as error:
@@ -79,7 +102,6 @@ class Worker:
             except Exception as error:
                 log.exception("%s failed", topic)
                 self._link.send("worker.failed", f"{type(error).__name__}: {error}")
-        self.stop()
 
     async def _obey(self, topic: str, message: Any, keep: str) -> None:
         match topic:
@@ -141,7 +163,17 @@ class Worker:
     async def _build(self, data: dict[str, Any]) -> App:
         source = Source(**{**data, "own_keys": tuple(data["own_keys"])})
         app = App(source, self._bus, self._index)
-        await app.startup()
+        self._starting = asyncio.create_task(app.startup())
+        if self._is_leaving:
+            self._give_up_starting()
+        try:
+            await self._starting
+        except asyncio.CancelledError as error:
+            if is_cancelled(error):
+                raise
+            raise GatewayError(f"worker {self._index}: the start was given up") from None
+        finally:
+            self._starting = None
         return app
 
     def _take_up(self, app: App) -> None:
@@ -166,6 +198,8 @@ class Worker:
         self._link.send("worker.committed")
 
     async def _drain(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
         for host in self._hosts:
             host.is_draining = True
         if self._app is not None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 
-from gateway import App, EndpointState, Exchange, NoEndpoint, PluginError, Request, Response
+from gateway import App, EndpointState, Exchange, NoEndpoint, PluginError, Request, Response, lifecycle
 from gateway.bus import Bus
 from gateway.forward import forward
 from gateway.model import RawHeaders
 
 PLUGINS = """
+    import asyncio
     from gateway import Response, StateKey, hookimpl
 
     LOG = []
@@ -56,6 +58,17 @@ PLUGINS = """
         @hookimpl
         def startup(self, app):
             raise RuntimeError("no store")
+
+    class Hanging(Noting):
+        @hookimpl
+        async def startup(self, app):
+            LOG.append("hanging")
+            await asyncio.Event().wait()
+
+    class Exiting(Noting):
+        @hookimpl
+        def startup(self, app):
+            raise SystemExit
 
     class Spoiling(Noting):
         @hookimpl
@@ -253,6 +266,33 @@ async def test_a_plugin_that_refuses_to_start_stops_those_that_did_and_is_named(
     with pytest.raises(PluginError, match="plugin 'Refusing' failed in startup: no store"):
         await app.startup()
     assert log_of(app) == ["A up", "B up", "B down", "A down"]
+
+
+async def test_a_startup_that_does_not_return_is_named_and_ended_by_the_deadline(with_plugins, caplog, monkeypatch):
+    monkeypatch.setattr(lifecycle, "MAX_SECONDS", 0.02)
+    monkeypatch.setattr(lifecycle, "SLOW_SECONDS", 0.0)
+    app = with_plugins("A", "Hanging")
+    with pytest.raises(PluginError, match=r"plugin 'Hanging': its startup has not returned within 0\.02 s"):
+        await app.startup()
+    assert log_of(app) == ["A up", "hanging", "A down"]
+    assert "plugin 'Hanging': its startup has not returned for 0 s" in caplog.text
+
+
+async def test_a_start_that_is_given_up_names_the_plugin_and_stops_those_that_are_up(with_plugins, caplog):
+    app = with_plugins("A", "Hanging")
+    starting = asyncio.ensure_future(app.startup())
+    while log_of(app) != ["A up", "hanging"]:  # noqa: ASYNC110  # the plugin has no event of ours
+        await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert log_of(app) == ["A up", "hanging", "A down"]
+    assert "plugin 'Hanging': its startup had not returned when the start was given up" in caplog.text
+
+
+async def test_a_startup_that_ends_what_is_not_its_own_is_a_failure(with_plugins):
+    with pytest.raises(PluginError, match="plugin 'Exiting' failed in startup: SystemExit"):
+        await with_plugins("Exiting").startup()
 
 
 async def test_a_plugin_of_several_routes_starts_once(with_plugins):

@@ -1,0 +1,89 @@
+"""Start plugins in their order, stop them in reverse, and say whose startup does not return.
+
+Owns the calls of `startup` and `shutdown`. Does not know what else belongs to the life of an App.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from gateway.errors import FAILURES, PluginError, is_cancelled
+from gateway.pipeline import order_hooks
+
+if TYPE_CHECKING:
+    from gateway.app import App
+
+log = logging.getLogger("gateway")
+
+SLOW_SECONDS = 5.0
+"""After so long the log says whose startup it is that everything waits for."""
+
+MAX_SECONDS = 55.0
+"""For all of them together: less than a supervisor waits for its workers, so that it hears which plugin it was."""
+
+
+async def start_plugins(plugins: Sequence[tuple[str, object]], app: App) -> None:
+    """Start each, in order. Raises PluginError if one refuses or takes too long; those before it are shut down."""
+    started: list[tuple[str, object]] = []
+    deadline = asyncio.get_running_loop().time() + MAX_SECONDS
+    for name, plugin in plugins:
+        try:
+            await _start(name, plugin, app, deadline)
+        except BaseException:
+            await stop_plugins(started, app)
+            raise
+        started.append((name, plugin))
+
+
+async def _start(name: str, plugin: object, app: App, deadline: float) -> None:
+    if not hasattr(plugin, "startup"):
+        return
+    try:
+        with _told_if_slow(name):
+            async with asyncio.timeout_at(deadline) as limit:
+                await _call_hook(plugin, "startup", app)
+    except FAILURES as error:
+        if is_cancelled(error):
+            log.warning("plugin %r: its startup had not returned when the start was given up", name)
+            raise
+        if limit.expired():
+            raise PluginError(f"plugin {name!r}: its startup has not returned within {MAX_SECONDS:g} s") from None
+        raise PluginError(f"plugin {name!r} failed in startup: {str(error) or repr(error)}") from error
+
+
+@contextmanager
+def _told_if_slow(name: str) -> Iterator[None]:
+    """A thread watches the clock: a startup that never awaits leaves the loop no chance to do it."""
+    timer = threading.Timer(
+        SLOW_SECONDS, log.warning, ("plugin %r: its startup has not returned for %g s", name, SLOW_SECONDS)
+    )
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+async def stop_plugins(plugins: Sequence[tuple[str, object]], app: App) -> None:
+    """Stop each, in reverse order; one that fails is logged and does not stop the others."""
+    for name, plugin in reversed(plugins):
+        try:
+            await _call_hook(plugin, "shutdown", app)
+        except FAILURES as error:
+            if is_cancelled(error):
+                raise
+            log.exception("plugin %r failed in shutdown", name)
+
+
+async def _call_hook(plugin: object, hook: str, app: App) -> None:
+    for step in order_hooks([(type(plugin).__name__, plugin)])[hook]:
+        result = step.call(app)
+        if inspect.isawaitable(result):
+            await result
