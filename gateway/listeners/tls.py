@@ -37,8 +37,13 @@ def _check(tls: ListenerTLS, place: str) -> tuple[str, str]:
     cert, key = tls.cert, tls.key
     texts = pem, _ = _read(cert, f"{place}.cert"), _read(key, f"{place}.key")
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=_refuse)
         facts = read_facts(pem)
+    except _Encrypted:
+        raise ConfigurationError(
+            f"{place}.key: {key} is encrypted; nobody is there to be asked: name a file with the key as it is,"
+            f" as openssl pkey -in {key.name} -out NEW writes it, readable by the gateway alone"
+        ) from None
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             what = f"the key {key} does not belong to the certificate {cert}"
@@ -61,6 +66,15 @@ def _check(tls: ListenerTLS, place: str) -> tuple[str, str]:
             f" take {', '.join(KEYS)} (up to {MAX_RSA_BITS} bits)"
         )
     return texts
+
+
+class _Encrypted(Exception):
+    """A key that asks for a pass phrase."""
+
+
+def _refuse() -> str:
+    """In the place of OpenSSL's prompt, which holds up everything."""
+    raise _Encrypted
 
 
 def _read(path: Path, place: str) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import signal
 import subprocess
+import sys
+import termios
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,6 +66,29 @@ def test_a_key_that_the_server_cannot_sign_with_is_refused_and_the_others_are_no
             f"listeners[1].tls.key: the key of {tmp_path}/c.pem is of the kind {kind}, which cannot be served;"
             " take P-256, P-384, Ed25519, RSA" in done.stderr
         )
+
+
+@pytest.mark.parametrize("form", ["pkcs8", "traditional"])
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_an_encrypted_key_is_refused_and_nobody_is_asked(tmp_path, authority, command, form):
+    issued: Certificate = authority.issue("localhost")
+    how = ["pkcs8", "-topk8"] if form == "pkcs8" else ["ec", "-aes128"]
+    openssl(tmp_path, *how, "-in", str(issued.key), "-out", "c.key", "-passout", "pass:secret")
+    (tmp_path / "site.toml").write_text(site_with(issued.cert, tmp_path / "c.key"))
+    ours, theirs = pty.openpty()
+    try:
+        # A session of its own with a terminal: there the prompt would come.
+        asked = subprocess.run(
+            [sys.executable, "-m", "gateway", command, "site.toml"], cwd=tmp_path, timeout=20, check=False,
+            stdin=theirs, capture_output=True, text=True, start_new_session=True,
+            preexec_fn=partial(fcntl.ioctl, theirs, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert asked.returncode == 2
+    (line,) = asked.stderr.splitlines()
+    assert line.startswith(f"gateway: site.toml: listeners[1].tls.key: {tmp_path}/c.key is encrypted; ")
 
 
 def test_a_reload_to_a_certificate_of_version_1_changes_nothing(gateway, origin, first_version):
