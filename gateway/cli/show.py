@@ -6,6 +6,7 @@ Owns the looks. Does not load or change anything beyond what it shows.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from datetime import datetime
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -37,7 +38,7 @@ def console() -> Console:
 def checked(source: Source) -> None:
     """Build everything, as a worker would, and print what came out."""
     app = App(source)
-    check_certificates(app.settings.listeners, source.name)
+    certificates = check_certificates(app.settings.listeners, source.name)
     out = console()
     effective = app.settings.model_dump(mode="json", exclude={"plugins", "routes"}, exclude_none=True)
     out.print("[bold]Configuration[/] (profile, site and defaults together)")
@@ -60,7 +61,14 @@ def checked(source: Source) -> None:
         out.print("  [yellow]none: every request gets 404[/]")
     names = " → ".join(name for name, _ in app.plugins) or "none"
     out.print(f"\n[bold]Plugins[/], from client to upstream: {names}", highlight=False)
+    warn(certificates.warnings)
     out.print("[green]The configuration is valid.[/]")
+
+
+def warn(lines: Iterable[str]) -> None:
+    """What is right but will not stay so, to stderr."""
+    for line in lines:
+        click.secho(f"gateway: warning: {line}", fg="yellow", err=True)
 
 
 def plugins(as_schema: bool) -> None:

@@ -7,35 +7,61 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.config.model import Listener, ListenerTLS
 from gateway.errors import ConfigurationError
-from gateway.listeners.x509 import read_facts
+from gateway.listeners.x509 import Facts, read_facts
 
 KEYS = ("P-256", "P-384", "Ed25519", "RSA")
 """Kinds of keys that the server can sign with; it ends at once with any other."""
 MAX_RSA_BITS = 4096
+SOON_DAYS = 14
+"""So long before its end a certificate is warned of."""
 
 
-def check_certificates(listeners: Iterable[Listener], file: str) -> str:
-    """Raise ConfigurationError unless certificates and keys can be served; `file` is the site file.
+@dataclass(frozen=True)
+class Certificates:
+    """What was found in the files of all listeners."""
 
-    Returns their fingerprint: another text whenever a file has other bytes, or serves another listener.
-    """
-    seen = hashlib.sha256()
+    fingerprint: str
+    """Another text whenever a file has other bytes, or serves another listener."""
+    warnings: tuple[str, ...]
+    """A line for each that has expired or soon will."""
+
+
+def check_certificates(listeners: Iterable[Listener], file: str) -> Certificates:
+    """Raise ConfigurationError unless certificates and keys can be served; `file` is the site file."""
+    seen, warnings, now = hashlib.sha256(), [], time.time()
     for index, listener in enumerate(listeners):
         if listener.tls is not None:
-            for part in (str(listener), *_check(listener.tls, f"{file}: listeners[{index}].tls")):
+            place = f"{file}: listeners[{index}].tls"
+            facts, *texts = _check(listener.tls, place)
+            for part in (str(listener), *texts):
                 seen.update(f"{len(part)}:{part}".encode())
-    return seen.hexdigest()
+            if warning := _expiry(facts.ends, now):
+                warnings.append(f"{place}.cert: {listener.tls.cert} {warning}")
+    return Certificates(seen.hexdigest(), tuple(warnings))
 
 
-def _check(tls: ListenerTLS, place: str) -> tuple[str, str]:
-    """What stands in both files."""
+def _expiry(ends: float, now: float) -> str:
+    """What to warn of, if anything: an expired certificate is served all the same."""
+    day = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if ends <= now:
+        return f"expired on {day}: clients refuse it; put a new one there, then reload"
+    if ends <= now + SOON_DAYS * 86400:
+        return f"expires on {day}; put a new one there, then reload"
+    return ""
+
+
+def _check(tls: ListenerTLS, place: str) -> tuple[Facts, str, str]:
+    """The facts of the certificate, and what stands in both files."""
     cert, key = tls.cert, tls.key
-    texts = pem, _ = _read(cert, f"{place}.cert"), _read(key, f"{place}.key")
+    pem, secret = _read(cert, f"{place}.cert"), _read(key, f"{place}.key")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=_refuse)
         facts = read_facts(pem)
@@ -65,7 +91,7 @@ def _check(tls: ListenerTLS, place: str) -> tuple[str, str]:
             f"{place}.key: the key of {cert} is of the kind {facts.key}{size}, which cannot be served;"
             f" take {', '.join(KEYS)} (up to {MAX_RSA_BITS} bits)"
         )
-    return texts
+    return facts, pem, secret
 
 
 class _Encrypted(Exception):

@@ -1,4 +1,4 @@
-"""What a certificate says of itself: its version and its kind of key.
+"""What a certificate says of itself: its version, its last day, its kind of key.
 
 Owns the little of DER that this takes: the standard library opens a certificate for nobody but its peer. Checks
 nothing; whether key and certificate are fit for use is `tls`' business.
@@ -10,11 +10,13 @@ import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL).search
 _VERSION = 0xA0
 """The tag of the version; a certificate without it is of version 1 (RFC 5280, 4.1)."""
 
+_UTC_TIME = 0x17
 _RSA, _ELLIPTIC = bytes.fromhex("2a864886f70d010101"), bytes.fromhex("2a8648ce3d0201")
 _KINDS = {
     _RSA: "RSA",
@@ -36,6 +38,8 @@ class Facts:
 
     version: int
     """1 or 3; 2 is of no practical use."""
+    ends: float
+    """When it expires, in seconds since 1970."""
     key: str
     """Its kind: `RSA`, `P-256`, …, or `unknown`."""
     key_bits: int
@@ -54,10 +58,17 @@ def read_facts(pem: str) -> Facts:
         if signed[0][0] == _VERSION:
             ((_, number),) = _elements(signed.pop(0)[1])
             version = 1 + int.from_bytes(number, "big")
-        _number, _signature, _issuer, _validity, _subject, (_, public_key), *_ = signed
-        return Facts(version, *_kind_of(public_key))
+        _number, _signature, _issuer, (_, validity), _subject, (_, public_key), *_ = signed
+        _begin, (form, end) = _elements(validity)
+        return Facts(version, _seconds(form, end.decode("latin-1")), *_kind_of(public_key))
     except (IndexError, StopIteration) as error:
         raise ValueError("no certificate") from error
+
+
+def _seconds(form: int, time: str) -> float:
+    if form == _UTC_TIME:  # two digits of a year between 1950 and 2049
+        time = ("19" if time[:2] >= "50" else "20") + time
+    return datetime.strptime(time, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC).timestamp()
 
 
 def _kind_of(public_key: bytes) -> tuple[str, int]:

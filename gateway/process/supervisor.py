@@ -21,7 +21,7 @@ from gateway.bus import remember
 from gateway.config.loader import Source
 from gateway.config.model import Listener, Settings
 from gateway.errors import ConfigurationError
-from gateway.listeners.tls import check_certificates
+from gateway.listeners.tls import Certificates, check_certificates
 from gateway.process import admin, operations, sockets
 from gateway.process.history import History, describe_exit, longer
 from gateway.process.member import Member
@@ -56,8 +56,8 @@ class Supervisor:
         self._kept: dict[str, dict[str, Any]] = {}
         """What the bus keeps, by topic and key: workers that start later hear of it, too."""
         self._history = History()
-        self._certificates = ""
-        """The fingerprint of those that are in use."""
+        self._certificates = Certificates("", ())
+        """Those that are in use."""
         self._has_changed = asyncio.Event()
         """Ends the pauses before workers are started anew."""
         self._changing = asyncio.Lock()
@@ -70,6 +70,7 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until a signal ends it. Raises ConfigurationError if it cannot start."""
         self._certificates = self._bind(self._settings.listeners)
+        self._warn()
         path = admin.socket_path(self._settings.admin_socket)
         server = await admin.serve(path, self._answer)
         try:
@@ -85,8 +86,8 @@ class Supervisor:
 
     # -- start -------------------------------------------------------------------------------------------------
 
-    def _bind(self, listeners: tuple[Listener, ...]) -> str:
-        """Bind what is not bound yet; the fingerprint of the certificates."""
+    def _bind(self, listeners: tuple[Listener, ...]) -> Certificates:
+        """Bind what is not bound yet; the listeners' certificates."""
         certificates = check_certificates(listeners, self._source.name)
         for key, listener in sockets.named(listeners):
             if key not in self._sockets:
@@ -209,7 +210,7 @@ class Supervisor:
                 settings = source.settings()
                 self._check_admin_socket(source, settings)
                 certificates = check_certificates(settings.listeners, source.name)
-                if _outer(settings) != _outer(self._settings) or certificates != self._certificates:
+                if _outer(settings) != _outer(self._settings) or self._are_others(certificates):
                     return await self._roll(source, settings)
                 # One that is dead is being replaced, and takes up the new configuration with its next try.
                 living = [member for member in self._members if member.is_running]
@@ -221,7 +222,7 @@ class Supervisor:
             for member in living:
                 member.send("supervisor.commit", None)
             self._take_up(source, settings, certificates)
-            return done(f"configuration of {source.name} is in force in {len(living)} workers")
+            return self._done(f"configuration of {source.name} is in force in {len(living)} workers")
 
     async def restart(self) -> dict[str, Any]:
         """Replace the workers one by one: new code, new plugin versions, the configuration read anew."""
@@ -246,7 +247,7 @@ class Supervisor:
         fresh: list[Member] = []
         try:
             certificates = self._bind(settings.listeners)
-            probation = PROBATION_SECONDS if certificates != self._certificates else 0.0
+            probation = PROBATION_SECONDS if self._are_others(certificates) else 0.0
             self._source, self._settings = source, settings
             for index in range(settings.workers):
                 member = self._member(index)
@@ -269,13 +270,26 @@ class Supervisor:
             self._retire(member)
         self._close_unused()
         self._take_up(source, settings, certificates)
-        return done(f"{len(fresh)} workers replaced one by one")
+        return self._done(f"{len(fresh)} workers replaced one by one")
 
-    def _take_up(self, source: Source, settings: Settings, certificates: str) -> None:
+    def _are_others(self, certificates: Certificates) -> bool:
+        return certificates.fingerprint != self._certificates.fingerprint
+
+    def _warn(self) -> None:
+        for line in self._certificates.warnings:
+            log.warning(line)
+
+    def _take_up(self, source: Source, settings: Settings, certificates: Certificates) -> None:
         self._source, self._settings, self._certificates = source, settings, certificates
+        self._warn()
         self._history.changed()
         self._has_changed.set()
         self._has_changed = asyncio.Event()
+
+    def _done(self, what: str) -> dict[str, Any]:
+        """A reply that says what was done; the log says it, too."""
+        log.info(what)
+        return {"done": what, "warnings": self._certificates.warnings}
 
     def _retire(self, member: Member) -> None:
         if not member.is_running:
@@ -368,12 +382,6 @@ class Supervisor:
 def _outer(settings: Settings) -> tuple[Any, ...]:
     """What only new workers can take up."""
     return settings.listeners, settings.workers, settings.limits.max_header
-
-
-def done(what: str) -> dict[str, Any]:
-    """A reply that says what was done; the log says it, too."""
-    log.info(what)
-    return {"done": what}
 
 
 def say(line: str) -> None:

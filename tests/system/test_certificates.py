@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import signal
+import ssl
 import subprocess
 import sys
 import termios
@@ -89,6 +90,24 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked(tmp_path, authority, co
     assert asked.returncode == 2
     (line,) = asked.stderr.splitlines()
     assert line.startswith(f"gateway: site.toml: listeners[1].tls.key: {tmp_path}/c.key is encrypted; ")
+
+
+@pytest.mark.parametrize(("days", "said"), [("-1", "expired on"), ("13", "expires on"), ("15", "")])
+def test_a_certificate_that_expires_is_warned_of_and_served_all_the_same(gateway, origin, tmp_path, days, said):
+    request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl(tmp_path, *request, "-subj", "/CN=localhost", "-out", "any.pem", "-keyout", "c.key")
+    openssl(tmp_path, "x509", "-in", "any.pem", "-signkey", "c.key", "-days", days, "-out", "c.pem")
+    listeners = [{"bind": "127.0.0.1:0", "tls": {"cert": tmp_path / "c.pem", "key": tmp_path / "c.key"}}]
+    site = gateway(endpoints=[origin()], listeners=listeners)
+    warning = f"site.toml: listeners[0].tls.cert: {tmp_path}/c.pem {said}"
+    for done in (site.command("check", str(site.site_file)), site.reload()):
+        assert done.returncode == 0
+        assert (warning in done.stderr) if said else not done.stderr
+    assert site.log.count(warning) == (2 if said else 0)
+    unverified = ssl.create_default_context()
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+    with site.connect(tls=unverified) as client:
+        assert client.request(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").status == 200
 
 
 def test_a_reload_to_a_certificate_of_version_1_changes_nothing(gateway, origin, first_version):
