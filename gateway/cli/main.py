@@ -117,7 +117,7 @@ def profiles(schema: bool) -> None:
 @admin_option
 def reload(target: str | None, path: Path | None) -> None:
     """Have a running gateway read its configuration anew; one that is wrong changes nothing."""
-    click.echo(ask_running("reload", target, path)["done"])
+    _say(ask_running("reload", target, path))
 
 
 @main.command()
@@ -125,7 +125,7 @@ def reload(target: str | None, path: Path | None) -> None:
 @admin_option
 def restart(target: str | None, path: Path | None) -> None:
     """Replace the workers of a running gateway one by one, without refusing a connection."""
-    click.echo(ask_running("restart", target, path)["done"])
+    _say(ask_running("restart", target, path))
 
 
 @main.command()
@@ -134,6 +134,11 @@ def restart(target: str | None, path: Path | None) -> None:
 def status(target: str | None, path: Path | None) -> None:
     """Show the workers and listeners of a running gateway."""
     show.status(ask_running("status", target, path))
+
+
+def _say(reply: dict[str, Any]) -> None:
+    show.warn(reply.get("warnings", ()))
+    click.echo(reply["done"])
 
 
 for _command in (demo, explain, *endpoints.COMMANDS):

@@ -6,6 +6,8 @@ Owns the looks. Does not load or change anything beyond what it shows.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
+from datetime import datetime
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import click
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -22,7 +25,7 @@ from gateway.config.loader import Source, installed_profiles, read_profile
 from gateway.config.model import PluginUse, Settings
 from gateway.errors import ConfigurationError
 from gateway.hooks import EXCHANGE_HOOKS, HOOK_NAMES, REVERSED_HOOKS
-from gateway.listeners.tls import check_certificate
+from gateway.listeners.tls import check_certificates
 from gateway.registry import Registry, configured, find_plugin, installed_plugins
 from gateway.upstream.balancer import WEIGHED_INSTEAD
 from gateway.upstream.group import Upstream
@@ -37,8 +40,7 @@ def console() -> Console:
 def checked(source: Source) -> None:
     """Build everything, as a worker would, and print what came out."""
     app = App(source)
-    for listener in app.settings.listeners:
-        check_certificate(listener, source.name)
+    certificates = check_certificates(app.settings.listeners, source.name)
     out = console()
     effective = app.settings.model_dump(mode="json", exclude={"plugins", "routes"}, exclude_none=True)
     out.print("[bold]Configuration[/] (profile, site and defaults together)")
@@ -64,6 +66,7 @@ def checked(source: Source) -> None:
     for upstream in app.upstreams.values():
         if upstream.ignored:
             out.print(_note_of_ignored(upstream), highlight=False, soft_wrap=True)
+    warn(certificates.warnings)
     out.print("[green]The configuration is valid.[/]")
 
 
@@ -73,6 +76,12 @@ def _note_of_ignored(upstream: Upstream) -> Text:
         f" {' and '.join(upstream.ignored)}; {WEIGHED_INSTEAD!r} would",
         style="yellow",
     )
+
+
+def warn(lines: Iterable[str]) -> None:
+    """What is right but will not stay so, to stderr."""
+    for line in lines:
+        click.secho(f"gateway: warning: {line}", fg="yellow", err=True)
 
 
 def plugins(as_schema: bool) -> None:
@@ -143,9 +152,18 @@ def status(reply: dict[str, Any]) -> None:
     out.print(f"[bold]{reply['target']}[/], up for {reply['up_seconds']:.0f} s", highlight=False)
     for url in reply["listeners"]:
         out.print(f"  {url}", highlight=False)
+    if deaths := reply.get("deaths"):
+        what = f"{deaths['count']} worker{'s have' if deaths['count'] != 1 else ' has'} died"
+        since, last = _clock(deaths["first"]), _clock(deaths["last"])
+        out.print(f"[red]{what} since {since}, the last at {last}: {escape(deaths['how'])}[/]", highlight=False)
     table = Table("Worker", "pid", "Age")
     for worker in reply["workers"]:
-        table.add_row(str(worker["index"]), str(worker["pid"]), f"{worker['age']:.0f} s")
+        age = f"{worker['age']:.0f} s" if worker["is_running"] else "[red]dead[/]"
+        table.add_row(str(worker["index"]), str(worker["pid"]), age)
     for pid in reply["draining"]:
         table.add_row("draining", str(pid), "")
     out.print(table)
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")

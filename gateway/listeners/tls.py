@@ -1,35 +1,110 @@
-"""Look at a listener's certificate before anything starts, so that a mistake is one clear line."""
+"""Look at the listeners' certificates before anything starts, so that a mistake is one clear line.
+
+Owns what is said of certificates and keys. The server itself reads them anew when a worker starts.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import ssl
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.config.model import Listener
+from gateway.config.model import Listener, ListenerTLS
 from gateway.errors import ConfigurationError
+from gateway.listeners.x509 import Facts, read_facts
+
+KEYS = ("P-256", "P-384", "Ed25519", "RSA")
+"""Kinds of keys that the server can sign with; it ends at once with any other."""
+MAX_RSA_BITS = 4096
+SOON_DAYS = 14
+"""So long before its end a certificate is warned of."""
 
 
-def check_certificate(listener: Listener, file: str) -> None:
-    """Raise ConfigurationError unless certificate and key can be read and belong together."""
-    if listener.tls is None:
-        return
-    cert, key = listener.tls.cert, listener.tls.key
-    place = f"{file}: listener {listener.label}: tls"
-    _check_readable(cert, f"{place}.cert")
-    _check_readable(key, f"{place}.key")
+@dataclass(frozen=True)
+class Certificates:
+    """What was found in the files of all listeners."""
+
+    fingerprint: str
+    """Another text whenever a file has other bytes, or serves another listener."""
+    warnings: tuple[str, ...]
+    """A line for each that has expired or soon will."""
+
+
+def check_certificates(listeners: Iterable[Listener], file: str) -> Certificates:
+    """Raise ConfigurationError unless certificates and keys can be served; `file` is the site file."""
+    seen, warnings, now = hashlib.sha256(), [], time.time()
+    for index, listener in enumerate(listeners):
+        if listener.tls is not None:
+            place = f"{file}: listeners[{index}].tls"
+            facts, *texts = _check(listener.tls, place)
+            for part in (str(listener), *texts):
+                seen.update(f"{len(part)}:{part}".encode())
+            if warning := _expiry(facts.ends, now):
+                warnings.append(f"{place}.cert: {listener.tls.cert} {warning}")
+    return Certificates(seen.hexdigest(), tuple(warnings))
+
+
+def _expiry(ends: float, now: float) -> str:
+    """What to warn of, if anything: an expired certificate is served all the same."""
+    day = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if ends <= now:
+        return f"expired on {day}: clients refuse it; put a new one there, then reload"
+    if ends <= now + SOON_DAYS * 86400:
+        return f"expires on {day}; put a new one there, then reload"
+    return ""
+
+
+def _check(tls: ListenerTLS, place: str) -> tuple[Facts, str, str]:
+    """The facts of the certificate, and what stands in both files."""
+    cert, key = tls.cert, tls.key
+    pem, secret = _read(cert, f"{place}.cert"), _read(key, f"{place}.key")
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=_refuse)
+        facts = read_facts(pem)
+    except _Encrypted:
+        raise ConfigurationError(
+            f"{place}.key: {key} is encrypted; nobody is there to be asked: name a file with the key as it is,"
+            f" as openssl pkey -in {key.name} -out NEW writes it, readable by the gateway alone"
+        ) from None
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             what = f"the key {key} does not belong to the certificate {cert}"
+        elif error.reason == "EE_KEY_TOO_SMALL":
+            what = f"the key of {cert} is too small; RSA needs 2048 bits"
         else:
             what = f"{cert} and {key} are no certificate and key in PEM form"
         raise ConfigurationError(f"{place}: {what}") from None
+    except ValueError:
+        raise ConfigurationError(f"{place}.cert: {cert} is no certificate in PEM form") from None
+    if facts.version != 3:
+        raise ConfigurationError(
+            f"{place}.cert: {cert} is an X.509 certificate of version {facts.version}, which cannot be served;"
+            " make one of version 3: with extensions, as openssl req -x509 does"
+        )
+    if facts.key not in KEYS or facts.key_bits > MAX_RSA_BITS:
+        size = f" with {facts.key_bits} bits" if facts.key_bits else ""
+        raise ConfigurationError(
+            f"{place}.key: the key of {cert} is of the kind {facts.key}{size}, which cannot be served;"
+            f" take {', '.join(KEYS)} (up to {MAX_RSA_BITS} bits)"
+        )
+    return facts, pem, secret
 
 
-def _check_readable(path: Path, place: str) -> None:
+class _Encrypted(Exception):
+    """A key that asks for a pass phrase."""
+
+
+def _refuse() -> str:
+    """In the place of OpenSSL's prompt, which holds up everything."""
+    raise _Encrypted
+
+
+def _read(path: Path, place: str) -> str:
     try:
-        with path.open("rb"):
-            pass
+        return path.read_text(encoding="latin-1")
     except OSError as error:
         raise ConfigurationError(f"{place}: {path}: {error.strerror}") from None

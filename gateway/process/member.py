@@ -16,6 +16,7 @@ from typing import Any
 
 from gateway.errors import ConfigurationError
 from gateway.process.bus import Link
+from gateway.process.history import describe_exit
 from gateway.process.nursery import Nursery
 
 START_SECONDS = 60.0
@@ -95,6 +96,16 @@ class Member:
             self.kill()
             await self.wait()
             raise
+
+    async def prove_itself(self, seconds: float) -> None:
+        """Wait so long and see that it is still there. Raises ConfigurationError if it is not."""
+        assert self._ended is not None
+        await asyncio.wait((self._ended,), timeout=seconds)
+        if not self.is_running:
+            status = await self.wait()
+            raise ConfigurationError(
+                f"worker {self.index} died as soon as it served: {describe_exit(status)}; its log says why"
+            )
 
     async def prepare(self, source: dict[str, Any]) -> None:
         """Have a new configuration built beside the old one. Raises ConfigurationError."""

@@ -6,6 +6,7 @@ Owns the order of start, reload, rolling restart and stop. Serves no exchange it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -20,17 +21,19 @@ from gateway.bus import remember
 from gateway.config.loader import Source
 from gateway.config.model import Listener, Settings
 from gateway.errors import ConfigurationError
-from gateway.listeners.tls import check_certificate
+from gateway.listeners.tls import Certificates, check_certificates
 from gateway.process import admin, operations, sockets
+from gateway.process.history import History, describe_exit, longer
 from gateway.process.member import Member
 from gateway.process.nursery import Nursery
 
 log = logging.getLogger("gateway.supervisor")
 
-QUICK_DEATH_SECONDS = 2.0
-MAX_BACKOFF_SECONDS = 5.0
 KILL_AFTER_SECONDS = 3.0
 """Beyond the drain timeout."""
+PROBATION_SECONDS = 1.0
+"""So long the first worker with other certificates must live: a certificate that the server does not bear ends it
+only after it was ready."""
 
 
 class Supervisor:
@@ -52,6 +55,11 @@ class Supervisor:
         self._watchers: set[asyncio.Task[None]] = set()
         self._kept: dict[str, dict[str, Any]] = {}
         """What the bus keeps, by topic and key: workers that start later hear of it, too."""
+        self._history = History()
+        self._certificates = Certificates("", ())
+        """Those that are in use."""
+        self._has_changed = asyncio.Event()
+        """Ends the pauses before workers are started anew."""
         self._changing = asyncio.Lock()
         self._stop = asyncio.Event()
         self._is_impatient = asyncio.Event()
@@ -63,7 +71,8 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve until a signal ends it. Raises ConfigurationError if it cannot start."""
-        self._bind(self._settings.listeners)
+        self._certificates = self._bind(self._settings.listeners)
+        self._warn()
         path = admin.socket_path(self._settings.admin_socket)
         server = await admin.serve(path, self._answer)
         try:
@@ -80,11 +89,13 @@ class Supervisor:
 
     # -- start -------------------------------------------------------------------------------------------------
 
-    def _bind(self, listeners: tuple[Listener, ...]) -> None:
+    def _bind(self, listeners: tuple[Listener, ...]) -> Certificates:
+        """Bind what is not bound yet; the listeners' certificates."""
+        certificates = check_certificates(listeners, self._source.name)
         for key, listener in sockets.named(listeners):
-            check_certificate(listener, self._source.name)
             if key not in self._sockets:
                 self._sockets[key] = sockets.bind(listener)
+        return certificates
 
     async def _start(self) -> bool:
         """Start the workers; False if a signal came before all were ready."""
@@ -102,10 +113,12 @@ class Supervisor:
             self._watch(member)
         return True
 
-    async def _start_one(self, member: Member) -> None:
+    async def _start_one(self, member: Member, probation: float = 0.0) -> None:
         self._starting.add(member)
         try:
             await member.start()
+            if probation:
+                await member.prove_itself(probation)
         finally:
             self._starting.discard(member)
 
@@ -160,21 +173,26 @@ class Supervisor:
             if member in self._leaving:
                 self._leaving.discard(member)
             elif not self._stop.is_set():
-                log.error("worker %d (pid %d) died: %s", member.index, member.pid, describe_exit(status))
-                await self._replace(member)
+                how = describe_exit(status)
+                pause = self._history.died(member.index, member.age, how)
+                later = f"; it is started anew in {pause:g} s" if pause else ""
+                log.error("worker %d (pid %d) died: %s%s", member.index, member.pid, how, later)
+                await self._replace(member, pause)
 
         self._spawn(watch)
 
-    async def _replace(self, dead: Member) -> None:
-        delay = 0.0 if dead.age > QUICK_DEATH_SECONDS else 0.1
+    async def _replace(self, dead: Member, pause: float) -> None:
         while not self._stop.is_set():
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._has_changed.wait(), pause)
+            if dead not in self._members:
+                return  # a rolling restart has put another one in its place
             fresh = self._member(dead.index)
             try:
                 await self._start_one(fresh)
             except Exception as error:  # whatever it is, the gateway must not be left without workers
-                delay = min(MAX_BACKOFF_SECONDS, delay * 2 or 0.1)
-                log.error("worker %d does not start: %s; next try in %g s", dead.index, error, delay)
+                pause = longer(pause)
+                log.error("worker %d does not start: %s; next try in %g s", dead.index, error, pause)
                 continue
             if dead in self._members:
                 self._members[self._members.index(dead)] = fresh
@@ -205,7 +223,8 @@ class Supervisor:
                 source = self._load()
                 settings = source.settings()
                 self._check_admin_socket(source, settings)
-                if _outer(settings) != _outer(self._settings):
+                certificates = check_certificates(settings.listeners, source.name)
+                if _outer(settings) != _outer(self._settings) or self._are_others(certificates):
                     return await self._roll(source, settings)
                 # One that is dead is being replaced, and takes up the new configuration with its next try.
                 living = [member for member in self._members if member.is_running]
@@ -216,8 +235,8 @@ class Supervisor:
                 return {"error": str(error)}
             for member in living:
                 member.send("supervisor.commit", None)
-            self._source, self._settings = source, settings
-            return done(f"configuration of {source.name} is in force in {len(living)} workers")
+            self._take_up(source, settings, certificates)
+            return self._done(f"configuration of {source.name} is in force in {len(living)} workers")
 
     async def restart(self) -> dict[str, Any]:
         """Replace the workers one by one: new code, new plugin versions, the configuration read anew."""
@@ -241,11 +260,12 @@ class Supervisor:
         old_source, old_settings = self._source, self._settings
         fresh: list[Member] = []
         try:
-            self._bind(settings.listeners)
+            certificates = self._bind(settings.listeners)
+            probation = PROBATION_SECONDS if self._are_others(certificates) else 0.0
             self._source, self._settings = source, settings
             for index in range(settings.workers):
                 member = self._member(index)
-                await self._start_one(member)
+                await self._start_one(member, 0.0 if fresh else probation)
                 self._watch(member)
                 fresh.append(member)
                 if index < len(self._members):
@@ -263,7 +283,27 @@ class Supervisor:
             self._members.remove(member)
             self._retire(member)
         self._close_unused()
-        return done(f"{len(fresh)} workers replaced one by one")
+        self._take_up(source, settings, certificates)
+        return self._done(f"{len(fresh)} workers replaced one by one")
+
+    def _are_others(self, certificates: Certificates) -> bool:
+        return certificates.fingerprint != self._certificates.fingerprint
+
+    def _warn(self) -> None:
+        for line in self._certificates.warnings:
+            log.warning(line)
+
+    def _take_up(self, source: Source, settings: Settings, certificates: Certificates) -> None:
+        self._source, self._settings, self._certificates = source, settings, certificates
+        self._warn()
+        self._history.changed()
+        self._has_changed.set()
+        self._has_changed = asyncio.Event()
+
+    def _done(self, what: str) -> dict[str, Any]:
+        """A reply that says what was done; the log says it, too."""
+        log.info(what)
+        return {"done": what, "warnings": self._certificates.warnings}
 
     def _retire(self, member: Member) -> None:
         if not member.is_running:
@@ -341,32 +381,22 @@ class Supervisor:
         return {
             "target": self._target,
             "up_seconds": time.monotonic() - self._started,
-            "workers": [{"index": member.index, "pid": member.pid, "age": member.age} for member in self._members],
+            "workers": [
+                {"index": each.index, "pid": each.pid, "age": each.age, "is_running": each.is_running}
+                for each in self._members
+            ],
             "draining": [member.pid for member in self._leaving],
             "listeners": [
                 sockets.bound_url(listener, self._sockets[key])
                 for key, listener in sockets.named(self._settings.listeners)
             ],
+            **self._history.as_data(),
         }
 
 
 def _outer(settings: Settings) -> tuple[Any, ...]:
     """What only new workers can take up."""
     return settings.listeners, settings.workers, settings.limits.max_header
-
-
-def done(what: str) -> dict[str, Any]:
-    """A reply that says what was done; the log says it, too."""
-    log.info(what)
-    return {"done": what}
-
-
-def describe_exit(status: int) -> str:
-    """`exit status 1`, or the name of the signal."""
-    if status >= 0:
-        return f"exit status {status}"
-    known = {number.value: number.name for number in signal.Signals}
-    return f"killed by {known.get(-status, f'signal {-status}')}"
 
 
 def say(line: str) -> None:

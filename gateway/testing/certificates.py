@@ -57,7 +57,7 @@ class Authority:
         self, cert: Path, key: Path, name: str, extensions: tuple[str, ...], signed_by: tuple[str, ...] = ()
     ) -> None:
         command = [self._openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
-        command += ["-nodes", "-days", "2", "-subj", f"/CN={name}", "-out", str(cert), "-keyout", str(key)]
+        command += ["-nodes", "-days", "30", "-subj", f"/CN={name}", "-out", str(cert), "-keyout", str(key)]
         for extension in extensions:
             command += ["-addext", extension]
         subprocess.run([*command, *signed_by], check=True, capture_output=True)
