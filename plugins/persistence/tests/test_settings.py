@@ -53,7 +53,8 @@ MEMCACHED = {"use": "memcached", "url": "memcached://127.0.0.1"}
 )
 def test_a_method_has_the_hooks_that_it_needs_and_waits_for_nothing_but_a_remote_store(settings, carrier, hooks):
     plugin = Persistence(Persistence.Config(**settings))
-    check_plugin(carrier, "a test")
+    if hooks:  # the one without them is never loaded under its own name
+        check_plugin(carrier, "a test")
     assert type(plugin) is carrier
     pipeline = Pipeline([("persistence", plugin)])
     assert {name for name, steps in pipeline.steps.items() if steps} == hooks
