@@ -73,6 +73,7 @@ class Supervisor:
         self._warn()
         path = admin.socket_path(self._settings.admin_socket)
         server = await admin.serve(path, self._answer)
+        link = admin.announce(path)
         try:
             self._handle_signals()
             await self._start()
@@ -80,7 +81,8 @@ class Supervisor:
             await self._stop.wait()
         finally:
             server.close()
-            path.unlink(missing_ok=True)
+            for mine in filter(None, (path, link)):
+                mine.unlink(missing_ok=True)
             await self._drain_all()
             self._nursery.close()
 
