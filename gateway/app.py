@@ -22,7 +22,7 @@ from gateway.config.loader import Source
 from gateway.config.model import PLUGIN_TABLES, EndpointSettings, Settings
 from gateway.config.model import Route as RouteSettings
 from gateway.error_pages import error_response
-from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
+from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError, refusal
 from gateway.explaining import LiveExplainer
 from gateway.forward import SERVER, forward
 from gateway.metrics import Metrics, added_results
@@ -174,7 +174,7 @@ class App:
                 for done, other in reversed(started):
                     await self._shut_down(done, other)
                 await self._leave()
-                raise PluginError(f"plugin {name!r} failed in startup: {error}") from error
+                raise PluginError(refusal(self.source.name, name, error)) from error
             started.append((name, plugin))
 
     async def shutdown(self) -> None:

@@ -91,9 +91,12 @@ class Supervisor:
     def _bind(self, listeners: tuple[Listener, ...]) -> Certificates:
         """Bind what is not bound yet; the listeners' certificates."""
         certificates = check_certificates(listeners, self._source.name)
-        for key, listener in sockets.named(listeners):
+        for index, (key, listener) in enumerate(sockets.named(listeners)):
             if key not in self._sockets:
-                self._sockets[key] = sockets.bind(listener)
+                try:
+                    self._sockets[key] = sockets.bind(listener)
+                except ConfigurationError as error:
+                    raise ConfigurationError(f"{self._source.name}: listeners[{index}].bind: {error}") from None
         return certificates
 
     async def _start(self) -> None:

@@ -35,7 +35,7 @@ def test_a_reload_mends_what_keeps_a_dead_worker_from_coming_back(gateway, origi
     (site.directory / "fail").touch()
     dead = site.workers[0]
     os.kill(dead, signal.SIGKILL)
-    site.wait_for_log("does not start: plugin 'Unsure' failed in startup: it does not want to")
+    site.wait_for_log(f"does not start: {site.site_file}: plugins.Unsure: failed in startup: it does not want to")
     listed = site.command("endpoints", "--json")
     assert (listed.returncode, listed.stderr) == (0, "")
     done = site.reload(site.site_file.read_text().replace('"./unsure.py:Unsure"', ""))
@@ -80,7 +80,9 @@ def test_a_refused_reload_leaves_no_port_open(gateway, origin):
         listeners = [{"bind": "127.0.0.1:0"}, {"bind": f"127.0.0.1:{free}"}, {"bind": f"127.0.0.1:{busy}"}]
         done = site.reload(site_text([app], listeners=listeners))
         assert done.returncode == 2
-        assert "in use" in done.stderr
+        assert (
+            f"{site.site_file}: listeners[2].bind: listener 127.0.0.1:{busy}: the address is in use" in done.stderr
+        )
         with socket.socket() as client:
             assert client.connect_ex(("127.0.0.1", free)) != 0
 
