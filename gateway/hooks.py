@@ -46,6 +46,10 @@ class HookSpecs:
         """At load, once: add strategies, matchers and CLI commands. Synchronous."""
 
     @_hookspec
+    def on_check(self, app: App) -> None:
+        """In `gateway check`, in the place of `startup`: raise for what that would refuse, and change nothing."""
+
+    @_hookspec
     def startup(self, app: App) -> Awaitable[None] | None:
         """Once a worker and configuration, before the first exchange. May be async. Raising refuses the start."""
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gateway.errors import FAILURES, PluginError, is_cancelled
+from gateway.errors import FAILURES, PluginError, is_cancelled, refusal
 from gateway.pipeline import order_hooks
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def _start(name: str, plugin: object, app: App, deadline: float) -> None:
             raise
         if limit.expired():
             raise PluginError(f"plugin {name!r}: its startup has not returned within {MAX_SECONDS:g} s") from None
-        raise PluginError(f"plugin {name!r} failed in startup: {str(error) or repr(error)}") from error
+        raise PluginError(refusal(app.source.name, name, error)) from error
 
 
 @contextmanager

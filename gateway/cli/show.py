@@ -23,9 +23,10 @@ from rich.tree import Tree
 from gateway.app import App
 from gateway.config.loader import Source, installed_profiles, read_profile
 from gateway.config.model import PluginUse, Settings
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, refusal
 from gateway.hooks import EXCHANGE_HOOKS, HOOK_NAMES, REVERSED_HOOKS
 from gateway.listeners.tls import check_certificates
+from gateway.pipeline import order_hooks
 from gateway.registry import Registry, configured, find_plugin, installed_plugins
 from gateway.upstream.balancer import WEIGHED_INSTEAD
 from gateway.upstream.group import Upstream
@@ -40,6 +41,7 @@ def console() -> Console:
 def checked(source: Source) -> None:
     """Build everything, as a worker would, and print what came out."""
     app = App(source)
+    _ask_plugins(app)
     certificates = check_certificates(app.settings.listeners, source.name)
     out = console()
     effective = app.settings.model_dump(mode="json", exclude={"plugins", "routes"}, exclude_none=True)
@@ -76,6 +78,17 @@ def _note_of_ignored(upstream: Upstream) -> Text:
         f" {' and '.join(upstream.ignored)}; {WEIGHED_INSTEAD!r} would",
         style="yellow",
     )
+
+
+def _ask_plugins(app: App) -> None:
+    """Have every plugin say what it would refuse to start with. Raises ConfigurationError."""
+    lists = (app.plugins, *(route.pipeline.plugins for route in app.router.routes))
+    for name, plugin in {id(plugin): (name, plugin) for plugins in lists for name, plugin in plugins}.values():
+        for step in order_hooks([(name, plugin)])["on_check"]:
+            try:
+                step.call(app)
+            except Exception as error:
+                raise ConfigurationError(refusal(app.source.name, name, error)) from error
 
 
 def warn(lines: Iterable[str]) -> None:

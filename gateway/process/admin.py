@@ -47,6 +47,21 @@ def socket_path(configured: Path | None) -> Path:
     return folder / f"{os.getpid()}.sock"
 
 
+def announce(path: Path) -> Path | None:
+    """Have a configured socket found among the others of this user; where that is told. None if it cannot be told.
+
+    Otherwise a gateway would be lost to its operator as soon as its site file is wrong or names another socket.
+    """
+    with contextlib.suppress(ConfigurationError, OSError):
+        _make_private(default_folder())
+        link = default_folder() / f"{os.getpid()}.sock"
+        if link != path:
+            link.unlink(missing_ok=True)
+            link.symlink_to(path.absolute())
+            return link
+    return None
+
+
 def _make_private(folder: Path) -> None:
     """Make the folder; refuse one in which somebody else could put a socket of his own, or a link to one."""
     try:
@@ -106,6 +121,16 @@ def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
     return reply
 
 
+def is_served(path: Path) -> bool:
+    """Whether somebody listens on a socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
 def find(target: str | None, configured: Path | None = None) -> Path:
     """The admin socket of the running gateway that serves `target`, or of the only one there is.
 
@@ -114,12 +139,13 @@ def find(target: str | None, configured: Path | None = None) -> Path:
     if configured is not None:
         return configured
     running: dict[Path, dict[str, Any]] = {}
-    for path in sorted(default_folder().glob("*.sock")):
+    for place in sorted(default_folder().glob("*.sock")):
+        path = place.resolve()
         try:
-            running[path] = ask(path, "status")
+            running[path] = running.get(path) or ask(path, "status")
         except ConfigurationError:
             with contextlib.suppress(OSError):
-                remove_stale(str(path))  # left behind by a gateway that was killed
+                _clear_away(place)
     wanted = (target, str(Path(target).resolve())) if target else ()
     found = [path for path, status in running.items() if not wanted or status["target"] in wanted]
     if len(found) == 1:
@@ -127,7 +153,7 @@ def find(target: str | None, configured: Path | None = None) -> Path:
     if not running:
         raise ConfigurationError(
             f"no gateway of yours is running, as far as {default_folder()} tells"
-            "; one with an admin_socket is found by its site file or by --admin"
+            "; one with an admin_socket elsewhere is found by --admin"
         )
     served = [status["target"] for status in running.values()]
     rows = []
@@ -138,3 +164,10 @@ def find(target: str | None, configured: Path | None = None) -> Path:
     if target and not found:
         raise ConfigurationError(f"no running gateway serves {target}; running:\n  {listed}")
     raise ConfigurationError(f"several gateways are running; say which:\n  {listed}")
+
+
+def _clear_away(place: Path) -> None:
+    """Take away what a gateway that was killed has left behind."""
+    if place.is_symlink() and not place.exists():
+        place.unlink()
+    remove_stale(str(place))

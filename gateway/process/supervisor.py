@@ -75,6 +75,7 @@ class Supervisor:
         self._warn()
         path = admin.socket_path(self._settings.admin_socket)
         server = await admin.serve(path, self._answer)
+        link = admin.announce(path)
         try:
             self._handle_signals()
             if await self._start():
@@ -83,7 +84,8 @@ class Supervisor:
                 await self._stop.wait()
         finally:
             server.close()
-            path.unlink(missing_ok=True)
+            for mine in filter(None, (path, link)):
+                mine.unlink(missing_ok=True)
             await self._drain_all()
             self._nursery.close()
 
@@ -92,9 +94,12 @@ class Supervisor:
     def _bind(self, listeners: tuple[Listener, ...]) -> Certificates:
         """Bind what is not bound yet; the listeners' certificates."""
         certificates = check_certificates(listeners, self._source.name)
-        for key, listener in sockets.named(listeners):
+        for index, (key, listener) in enumerate(sockets.named(listeners)):
             if key not in self._sockets:
-                self._sockets[key] = sockets.bind(listener)
+                try:
+                    self._sockets[key] = sockets.bind(listener)
+                except ConfigurationError as error:
+                    raise ConfigurationError(f"{self._source.name}: listeners[{index}].bind: {error}") from None
         return certificates
 
     async def _start(self) -> bool:

@@ -8,6 +8,8 @@ import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from gateway.testing import run_command, site_text, wait_for_workers, wait_until
 
 UNSURE = """
@@ -33,7 +35,7 @@ def test_a_reload_mends_what_keeps_a_dead_worker_from_coming_back(gateway, origi
     (site.directory / "fail").touch()
     dead = site.workers[0]
     os.kill(dead, signal.SIGKILL)
-    site.wait_for_log("does not start: plugin 'Unsure' failed in startup: it does not want to")
+    site.wait_for_log(f"does not start: {site.site_file}: plugins.Unsure: failed in startup: it does not want to")
     listed = site.command("endpoints", "--json")
     assert (listed.returncode, listed.stderr) == (0, "")
     done = site.reload(site.site_file.read_text().replace('"./unsure.py:Unsure"', ""))
@@ -78,7 +80,9 @@ def test_a_refused_reload_leaves_no_port_open(gateway, origin):
         listeners = [{"bind": "127.0.0.1:0"}, {"bind": f"127.0.0.1:{free}"}, {"bind": f"127.0.0.1:{busy}"}]
         done = site.reload(site_text([app], listeners=listeners))
         assert done.returncode == 2
-        assert "in use" in done.stderr
+        assert (
+            f"{site.site_file}: listeners[2].bind: listener 127.0.0.1:{busy}: the address is in use" in done.stderr
+        )
         with socket.socket() as client:
             assert client.connect_ex(("127.0.0.1", free)) != 0
 
@@ -108,6 +112,49 @@ def test_an_admin_socket_is_not_moved_by_a_reload(gateway, origin, tmp_path):
     done = site.command("reload", "--admin", str(tmp_path / "one.sock"))
     assert done.returncode == 2
     assert "admin_socket: to change it, stop the gateway and start it anew" in done.stderr
+
+
+@pytest.mark.parametrize("is_toml", [True, False])
+def test_a_gateway_with_an_admin_socket_is_found_by_a_site_file_that_is_wrong(gateway, origin, tmp_path, is_toml):
+    app = origin()
+    site = gateway(endpoints=[app], admin_socket=str(tmp_path / "one.sock"))
+    text = site.site_file.read_text()
+    wrong = text + ("\nworkerz = 1\n" if is_toml else "\n= wrong\n")
+    done = site.reload(wrong)
+    assert done.returncode == 2
+    assert ("unknown key 'workerz'" if is_toml else "not TOML") in done.stderr
+    name = app.url.removeprefix("http://")
+    for asked in (
+        ("status", "site.toml"),
+        ("endpoints", "site.toml"),
+        ("drain", "app", name, "--site", "site.toml"),
+    ):
+        done = site.command(*asked)
+        assert (done.returncode, done.stderr) == (0, "")
+    # From a shell that has another runtime folder than the gateway, the file is all there is to go by.
+    elsewhere = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    done = run_command("status", "site.toml", directory=site.directory, environment=elsewhere)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert site.stop() == 0
+    assert list((site.directory / "gateway").iterdir()) == []
+    done = site.command("reload", "site.toml")
+    assert ("unknown key 'workerz'" if is_toml else "not TOML") in done.stderr
+    assert f"no answer on {tmp_path}/one.sock" in done.stderr
+
+
+def test_a_gateway_is_found_by_its_site_file_after_that_names_another_admin_socket(gateway, origin, tmp_path):
+    app = origin()
+    site = gateway(endpoints=[app], admin_socket=str(tmp_path / "one.sock"))
+    done = site.reload(site_text([app], admin_socket=str(tmp_path / "other.sock")))
+    assert done.returncode == 2
+    assert "admin_socket: to change it, stop the gateway and start it anew" in done.stderr
+    elsewhere = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    done = run_command("reload", "site.toml", directory=site.directory, environment=elsewhere)
+    assert done.returncode == 2
+    assert f"no answer on {tmp_path}/other.sock; if admin_socket was another one at the start" in done.stderr
+    site.kill()
+    assert "no answer on" in site.command("status", "site.toml").stderr
+    assert list((site.directory / "gateway").iterdir()) == []
 
 
 def test_a_reason_with_brackets_and_an_address_with_them_are_shown(gateway, origin):

@@ -32,7 +32,8 @@ def test_a_taken_port_is_named(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         site = write(tmp_path, site_text(["http://127.0.0.1:9"], listeners=[{"bind": f"127.0.0.1:{port}"}]))
-        assert f"127.0.0.1:{port}" in fails(tmp_path, "run", site)
+        said = fails(tmp_path, "run", site)
+        assert said.startswith(f"gateway: site.toml: listeners[0].bind: listener 127.0.0.1:{port}: ")
 
 
 def test_the_port_of_another_gateway_is_taken(gateway, origin, tmp_path):

@@ -263,7 +263,7 @@ async def test_plugins_start_in_order_and_stop_in_reverse(with_plugins):
 
 async def test_a_plugin_that_refuses_to_start_stops_those_that_did_and_is_named(with_plugins):
     app = with_plugins("A", "B", "Refusing")
-    with pytest.raises(PluginError, match="plugin 'Refusing' failed in startup: no store"):
+    with pytest.raises(PluginError, match=r"plugins\.Refusing: failed in startup: no store"):
         await app.startup()
     assert log_of(app) == ["A up", "B up", "B down", "A down"]
 

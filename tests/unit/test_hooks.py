@@ -11,6 +11,7 @@ from gateway.hooks import ASYNC_HOOKS, HOOK_NAMES, REVERSED_HOOKS, HookSpecs
 
 PARAMETERS = {
     "register": ["registry"],
+    "on_check": ["app"],
     "startup": ["app"],
     "shutdown": ["app"],
     "on_request": ["exchange"],

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from gateway.testing import GatewayDied, reply, wait_until
+from gateway.testing import GatewayDied, reply, run_command, site_text, wait_until
 
 
 def lines(site, name="access.log"):
@@ -105,8 +105,29 @@ def test_a_reader_of_stdout_that_stalls_holds_nothing_up(gateway, origin):
 
 
 def test_a_file_that_cannot_be_opened_stops_the_start(gateway, origin):
-    with pytest.raises(GatewayDied, match=r"plugin 'access-log' failed in startup: .*No such file or directory"):
+    with pytest.raises(
+        GatewayDied, match=r"site\.toml: plugins\.access-log: file: .*No such file or directory; name"
+    ):
         start(gateway, origin(), file="missing/access.log")
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("missing/access.log", "No such file or directory; name a file in a folder that is there"),
+        ("folder", "Is a directory"),
+        ("access.log", ""),
+        ("stdout", ""),
+    ],
+)
+def test_a_file_that_cannot_be_opened_fails_the_check_and_one_that_can_is_not_made(tmp_path, file, said):
+    (tmp_path / "folder").mkdir()
+    config = {"use": "access-log", "file": file}
+    (tmp_path / "site.toml").write_text(site_text(["http://127.0.0.1:9"], plugins=[config]))
+    done = run_command("check", "site.toml", directory=tmp_path)
+    assert done.returncode == (2 if said else 0), done.stderr
+    assert (f"site.toml: plugins.access-log: file: {tmp_path}/{file}: {said}" in done.stderr) if said else True
+    assert not (tmp_path / "access.log").exists()
 
 
 def test_several_workers_share_a_file(gateway, origin):

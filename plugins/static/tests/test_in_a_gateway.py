@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from gateway.testing import CutShort, GatewayDied, reply, wait_until
+from gateway.testing import CutShort, GatewayDied, reply, run_command, site_text, wait_until
 
 MIB = 1 << 20
 BIG_BYTES = 64 * MIB
@@ -264,3 +264,13 @@ def test_a_file_that_becomes_shorter_is_cut_and_never_ends_cleanly(site, public)
 def test_a_directory_or_a_page_that_is_not_there_stops_the_start(gateway, app, settings, message):
     with pytest.raises(GatewayDied, match=message):
         gateway(endpoints=[app], plugins=[{"use": "static", **settings}])
+
+
+def test_a_root_that_is_not_there_fails_the_check(tmp_path):
+    config = {"use": "static", "root": "none"}
+    (tmp_path / "site.toml").write_text(site_text(["http://127.0.0.1:9"], plugins=[config]))
+    done = run_command("check", "site.toml", directory=tmp_path)
+    assert done.returncode == 2
+    assert f"site.toml: plugins.static: root: {tmp_path}/none: No such file or directory; name a dir" in done.stderr
+    (tmp_path / "none").mkdir()
+    assert run_command("check", "site.toml", directory=tmp_path).returncode == 0

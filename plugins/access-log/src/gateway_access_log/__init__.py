@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway import App, Duration, Exchange, FilePath, PluginConfig, hookimpl
+from gateway import App, ConfigurationError, Duration, Exchange, FilePath, PluginConfig, hookimpl
 from gateway_access_log.fields import DEFAULT_FIELDS, FIELDS
 from gateway_access_log.lines import COMBINED, check_field, json_lines, text_lines
 from gateway_access_log.writer import LineWriter
@@ -57,12 +58,18 @@ class AccessLog:
             flush_seconds=config.flush_interval,
             max_lines=max(config.max_waiting, config.batch),
         )
+        self._file = config.file
         self._add = self._writer.add
+
+    @hookimpl
+    def on_check(self, app: App) -> None:
+        """See whether the file could be opened."""
+        self._explained(self._writer.check)
 
     @hookimpl
     def startup(self, app: App) -> None:
         """Open the file, so that a wrong path refuses the start."""
-        self._writer.open()
+        self._explained(self._writer.open)
         self._unsubscribe = app.bus.subscribe("logs.reopen", self._reopen)
 
     @hookimpl
@@ -76,6 +83,13 @@ class AccessLog:
         """Take down the exchange."""
         # hot: l7-balancer
         self._add(self._line(exchange))
+
+    def _explained(self, open_file: Callable[[], None]) -> None:
+        try:
+            open_file()
+        except OSError as error:
+            hint = "name a file in a folder that is there, and that the gateway may write to"
+            raise ConfigurationError(f"file: {self._file}: {error.strerror}; {hint}") from None
 
     def _reopen(self, message: Any) -> None:
         self._writer.reopen()

@@ -7,6 +7,7 @@ in its face: lines that find no place are dropped, counted, and spoken of once.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import select
@@ -42,6 +43,10 @@ class LineWriter:
         self._handed = 0
         self._refused = 0
         self._is_refusing = False
+
+    def check(self) -> None:
+        """Look whether the file could be opened, and make none. Raises OSError."""
+        self._file.check()
 
     def open(self) -> None:
         """Open the file and begin to write. Raises OSError."""
@@ -144,6 +149,18 @@ class LogFile:
     def is_open(self) -> bool:
         """Whether it can be written to."""
         return self._fd >= 0
+
+    def check(self) -> None:
+        """Look whether it could be opened, without doing so: a pipe has a reader who would take that for an end."""
+        if self._path is None:
+            return
+        is_there = self._path.exists()
+        if self._path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not is_there and not self._path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if not os.access(self._path if is_there else self._path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def open(self) -> None:
         """Open it for appending: several workers write to the same file. Raises OSError."""

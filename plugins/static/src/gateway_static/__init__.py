@@ -50,6 +50,11 @@ class ServeFiles:
             self.on_upstream_response = None  # type: ignore[assignment,method-assign]
 
     @hookimpl
+    def on_check(self, app: App) -> None:
+        """See whether the directories and the error pages are there."""
+        self._prepare()
+
+    @hookimpl
     async def startup(self, app: App) -> None:
         """See whether the directories are there, and read the error pages."""
         await asyncio.get_running_loop().run_in_executor(None, self._prepare)
