@@ -40,6 +40,8 @@ class Member:
         self.index = index
         self.pid = 0
         """Process id; 0 until it is born."""
+        self.is_ready = False
+        """Whether it has begun to serve."""
         self._nursery = nursery
         self._source = source
         self._bound = bound
@@ -95,6 +97,7 @@ class Member:
             self.kill()
             await self.wait()
             raise
+        self.is_ready = True
 
     async def prepare(self, source: dict[str, Any]) -> None:
         """Have a new configuration built beside the old one. Raises ConfigurationError."""
