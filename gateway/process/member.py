@@ -41,6 +41,8 @@ class Member:
         self.index = index
         self.pid = 0
         """Process id; 0 until it is born."""
+        self.is_ready = False
+        """Whether it has begun to serve."""
         self._nursery = nursery
         self._source = source
         self._bound = bound
@@ -96,6 +98,7 @@ class Member:
             self.kill()
             await self.wait()
             raise
+        self.is_ready = True
 
     async def prove_itself(self, seconds: float) -> None:
         """Wait so long and see that it is still there. Raises ConfigurationError if it is not."""

@@ -63,8 +63,6 @@ class Supervisor:
         self._changing = asyncio.Lock()
         self._stop = asyncio.Event()
         self._is_impatient = asyncio.Event()
-        self._is_serving = False
-        """Whether its workers have been ready: before that, nothing is in flight that a stop would wait for."""
         self._limit = sockets.raise_descriptor_limit()
         self._started = time.monotonic()
         self._nursery = Nursery()
@@ -79,7 +77,6 @@ class Supervisor:
         try:
             self._handle_signals()
             if await self._start():
-                self._is_serving = True
                 self._announce()
                 await self._stop.wait()
         finally:
@@ -159,7 +156,8 @@ class Supervisor:
         log.info("log files are opened anew")
 
     def _terminate(self) -> None:
-        how = "exchanges in flight are finished first" if self._is_serving else "not all workers are ready yet"
+        is_serving = all(member.is_ready for member in self._members)
+        how = "exchanges in flight are finished first" if is_serving else "not all workers are ready yet"
         log.info("stopping: %s", "at once" if self._stop.is_set() else how)
         if self._stop.is_set():
             self._is_impatient.set()
@@ -331,14 +329,15 @@ class Supervisor:
         members = [*self._members, *self._starting, *self._leaving]
         for member in members:
             member.drain()
+            if not member.is_ready:  # nothing is in flight there, and a startup that blocks it hears nothing
+                asyncio.get_running_loop().call_later(KILL_AFTER_SECONDS, member.kill)
         waits = [asyncio.ensure_future(member.wait()) for member in members if member.is_running]
         if waits:
             impatient = asyncio.ensure_future(self._is_impatient.wait())
             everyone = asyncio.ensure_future(asyncio.wait(waits))
-            patience = self._settings.drain_timeout if self._is_serving else 0.0
             await asyncio.wait(
                 (everyone, impatient),
-                timeout=patience + KILL_AFTER_SECONDS,
+                timeout=self._settings.drain_timeout + KILL_AFTER_SECONDS,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             impatient.cancel()

@@ -86,7 +86,7 @@ class Worker:
         """Take in what the supervisor says: that all is in vain is heard while a plugin's startup hangs, too."""
         async for topic, message, keep in self._link.messages():
             if topic in ("supervisor.drain", "supervisor.abandon"):
-                self._is_leaving = topic == "supervisor.drain"
+                self._is_leaving = self._is_leaving or topic == "supervisor.drain"
                 self._give_up_starting()
             self._told.put_nowait((topic, message, keep))
         self.stop()
