@@ -291,7 +291,7 @@ async def test_a_start_that_is_given_up_names_the_plugin_and_stops_those_that_ar
 
 
 async def test_a_startup_that_ends_what_is_not_its_own_is_a_failure(with_plugins):
-    with pytest.raises(PluginError, match="plugin 'Exiting' failed in startup: SystemExit"):
+    with pytest.raises(PluginError, match=r"site.toml: plugins.Exiting: failed in startup: SystemExit"):
         await with_plugins("Exiting").startup()
 
 

@@ -15,7 +15,7 @@ from gateway.process import admin
 def run(monkeypatch):
     """Run a command beside a gateway that answers with what it was asked, and under which site file."""
 
-    def find(target: str | None, configured: Path | None) -> Path:
+    def find(target: str | None, configured: Path | None = None) -> Path:
         return Path(str(target))
 
     def ask(path: Path, command: str, **arguments: object) -> dict[str, object]:
