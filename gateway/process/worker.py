@@ -79,6 +79,8 @@ class Worker:
             except Exception as error:
                 log.exception("%s failed", topic)
                 self._link.send("worker.failed", f"{type(error).__name__}: {error}")
+        if not self._stopping.is_set():
+            log.error("worker %d ends, for its supervisor is gone; what is in flight is finished", self._index)
         self.stop()
 
     async def _obey(self, topic: str, message: Any, keep: str) -> None:
