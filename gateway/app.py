@@ -330,7 +330,8 @@ class App:
         self, upstream: str, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str
     ) -> None:
         if self._is_started:  # else it is what others have said long ago
-            log.info("upstream %s: endpoint %s: %s → %s: %s", upstream, endpoint.name, old.value, new.value, reason)
+            tell = log.warning if new is EndpointState.DOWN else log.info
+            tell("upstream %s: endpoint %s: %s → %s: %s", upstream, endpoint.name, old.value, new.value, reason)
         self._observers.tell_endpoint(endpoint, old, new, reason)
 
     def __repr__(self) -> str:

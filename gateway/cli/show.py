@@ -165,6 +165,10 @@ def status(reply: dict[str, Any]) -> None:
     out.print(f"[bold]{reply['target']}[/], up for {reply['up_seconds']:.0f} s", highlight=False)
     for url in reply["listeners"]:
         out.print(f"  {url}", highlight=False)
+    out.print(f"configuration in force since {_clock(reply['in_force'])}", highlight=False)
+    if refused := reply.get("refused"):
+        what = f"the last {refused['what']} failed, at {_clock(refused['at'])}"
+        out.print(f"[red]{what}: {escape(refused['reason'])}[/]", highlight=False)
     if deaths := reply.get("deaths"):
         what = f"{deaths['count']} worker{'s have' if deaths['count'] != 1 else ' has'} died"
         since, last = _clock(deaths["first"]), _clock(deaths["last"])

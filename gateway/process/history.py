@@ -1,4 +1,5 @@
-"""What has happened to a running gateway that its operator wants to know: workers that died.
+"""What has happened to a running gateway that its operator wants to know: since when the configuration
+is in force, what change failed, which workers died.
 
 Owns counts, times, and the pause before a worker is started anew. Starts nothing itself.
 """
@@ -16,9 +17,11 @@ MAX_PAUSE_SECONDS = 10.0
 
 
 class History:
-    """The deaths of workers."""
+    """What to tell of changes and of deaths."""
 
     def __init__(self) -> None:
+        self._in_force = time.time()
+        self._refusal: dict[str, Any] = {}
         self._early: dict[int, int] = {}
         """Deaths of a worker, one after the other, that came early."""
         self._deaths = 0
@@ -38,18 +41,27 @@ class History:
     def changed(self) -> None:
         """Another configuration is in force: what made workers die may be mended."""
         self._early.clear()
+        self._in_force = time.time()
+        self._refusal = {}
+
+    def refused(self, what: str, reason: str) -> None:
+        """A change failed, and for all that is known the old configuration is in force."""
+        self._refusal = {"what": what, "at": time.time(), "reason": reason}
 
     def as_data(self) -> dict[str, Any]:
         """For `gateway status`; times are seconds since 1970."""
+        told: dict[str, Any] = {"in_force": self._in_force}
+        if self._refusal:
+            told["refused"] = self._refusal
         if not self._deaths:
-            return {}
+            return told
         deaths = {
             "count": self._deaths,
             "first": self._first_death,
             "last": self._last_death,
             "how": self._last_words,
         }
-        return {"deaths": deaths}
+        return {**told, "deaths": deaths}
 
 
 def longer(pause: float) -> float:

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate)
-        loop.add_signal_handler(signal.SIGHUP, self._spawn, self._reload_and_log)
+        loop.add_signal_handler(signal.SIGHUP, self._spawn, self.reload)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
 
     def _reopen_logs(self) -> None:
@@ -214,44 +214,52 @@ class Supervisor:
 
     # -- change ------------------------------------------------------------------------------------------------
 
-    async def _reload_and_log(self) -> None:
-        reply = await self.reload()
-        if "error" in reply:
-            log.error("reload: nothing is changed: %s", reply["error"])
-
     async def reload(self) -> dict[str, Any]:
         """Read the configuration anew and swap it in everywhere, or nowhere."""
-        async with self._changing:
-            try:
-                source = self._load()
-                settings = source.settings()
-                self._check_admin_socket(source, settings)
-                certificates = check_certificates(settings.listeners, source.name)
-                if _outer(settings) != _outer(self._settings) or self._are_others(certificates):
-                    return await self._roll(source, settings)
-                # One that is dead is being replaced, and takes up the new configuration with its next try.
-                living = [member for member in self._members if member.is_running]
-                await asyncio.gather(*(member.prepare(asdict(source)) for member in living))
-            except ConfigurationError as error:
-                for member in self._members:
-                    member.send("supervisor.abandon", None)
-                return {"error": str(error)}
-            for member in living:
-                member.send("supervisor.commit", None)
-            self._take_up(source, settings, certificates)
-            return self._done(f"configuration of {source.name} is in force in {len(living)} workers")
+        return await self._change("reload", self._reload)
 
     async def restart(self) -> dict[str, Any]:
         """Replace the workers one by one: new code, new plugin versions, the configuration read anew."""
+        return await self._change("restart", self._restart)
+
+    async def _change(self, what: str, change: Callable[[], Awaitable[str]]) -> dict[str, Any]:
+        """Make one change at a time; the reply says what was done or why not, and so does the log."""
         async with self._changing:
             try:
-                source = self._load()
-                settings = source.settings()
-                self._check_admin_socket(source, settings)
-                await self._nursery.renew()
-                return await self._roll(source, settings)
+                done = await change()
             except ConfigurationError as error:
+                self._history.refused(what, str(error))
+                log.error("%s failed: %s", what, error)
                 return {"error": str(error)}
+            log.info(done)
+            return {"done": done, "warnings": self._certificates.warnings}
+
+    async def _reload(self) -> str:
+        try:
+            source = self._load()
+            settings = source.settings()
+            self._check_admin_socket(source, settings)
+            certificates = check_certificates(settings.listeners, source.name)
+            if _outer(settings) != _outer(self._settings) or self._are_others(certificates):
+                return await self._roll(source, settings)
+            # One that is dead is being replaced, and takes up the new configuration with its next try.
+            living = [member for member in self._members if member.is_running]
+            await asyncio.gather(*(member.prepare(asdict(source)) for member in living))
+        except ConfigurationError:
+            for member in self._members:
+                member.send("supervisor.abandon", None)
+            raise
+        for member in living:
+            member.send("supervisor.commit", None)
+        self._take_up(source, settings, certificates)
+        return f"configuration of {source.name} is in force in {len(living)} workers"
+
+    async def _restart(self) -> str:
+        source = self._load()
+        settings = source.settings()
+        self._check_admin_socket(source, settings)
+        await self._nursery.renew()
+        return await self._roll(source, settings)
 
     def _check_admin_socket(self, source: Source, settings: Settings) -> None:
         if settings.admin_socket != self._settings.admin_socket:
@@ -259,7 +267,7 @@ class Supervisor:
                 f"{source.name}: admin_socket: to change it, stop the gateway and start it anew"
             )
 
-    async def _roll(self, source: Source, settings: Settings) -> dict[str, Any]:
+    async def _roll(self, source: Source, settings: Settings) -> str:
         old_source, old_settings = self._source, self._settings
         fresh: list[Member] = []
         try:
@@ -287,7 +295,7 @@ class Supervisor:
             self._retire(member)
         self._close_unused()
         self._take_up(source, settings, certificates)
-        return self._done(f"{len(fresh)} workers replaced one by one")
+        return f"{len(fresh)} workers replaced one by one"
 
     def _are_others(self, certificates: Certificates) -> bool:
         return certificates.fingerprint != self._certificates.fingerprint
@@ -302,11 +310,6 @@ class Supervisor:
         self._history.changed()
         self._has_changed.set()
         self._has_changed = asyncio.Event()
-
-    def _done(self, what: str) -> dict[str, Any]:
-        """A reply that says what was done; the log says it, too."""
-        log.info(what)
-        return {"done": what, "warnings": self._certificates.warnings}
 
     def _retire(self, member: Member) -> None:
         if not member.is_running:

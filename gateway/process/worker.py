@@ -89,6 +89,8 @@ class Worker:
                 self._is_leaving = self._is_leaving or topic == "supervisor.drain"
                 self._give_up_starting()
             self._told.put_nowait((topic, message, keep))
+        if not self._is_leaving:
+            log.error("worker %d ends, for its supervisor is gone; what is in flight is finished", self._index)
         self.stop()
 
     async def _follow(self) -> None:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway.testing import run_command, site_text, wait_for_workers, wait_until
+from gateway.testing.tree import is_alive
 
 UNSURE = """
 from pathlib import Path
@@ -69,6 +70,33 @@ def test_a_reload_does_not_tell_again_what_has_become_of_endpoints(gateway, orig
     assert site.command("enable", "app", name).returncode == 0
     site.wait_for_log("draining → up")
     assert site.log.count("up → draining") == 1
+
+
+@pytest.mark.parametrize("is_by_signal", [True, False])
+def test_a_refused_reload_is_in_the_log_and_in_the_status_until_one_succeeds(gateway, origin, is_by_signal):
+    site = gateway(endpoints=[origin()], workers=1)
+    right = site.site_file.read_text()
+    assert "configuration in force since 2" in site.command("status").stdout
+    if is_by_signal:
+        site.site_file.write_text(right + "\nworkerz = 1\n")
+        site.signal(signal.SIGHUP)
+    else:
+        assert site.reload(right + "\nworkerz = 1\n").returncode == 2
+    site.wait_for_log(f"reload failed: {site.site_file}: unknown key 'workerz'; did you mean 'workers'?")
+    told = site.command("status").stdout
+    assert "the last reload failed, at 2" in told
+    assert "unknown key 'workerz'" in told
+    assert site.reload(right).returncode == 0
+    assert "failed" not in site.command("status").stdout
+
+
+def test_workers_say_that_they_end_because_their_supervisor_is_gone(gateway, origin):
+    site = gateway(endpoints=[origin()], workers=2)
+    workers = site.workers
+    os.kill(site.pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(is_alive, workers)), within=5)
+    for index in (0, 1):
+        assert f"worker {index} ends, for its supervisor is gone" in site.log
 
 
 def test_a_refused_reload_leaves_no_port_open(gateway, origin):

@@ -336,3 +336,17 @@ async def test_a_mark_holds_for_as_long_as_the_plugin_that_answers_for_it_is_loa
 
 def test_the_repr_counts(app):
     assert repr(app()).endswith("site.toml: 1 routes, 1 upstreams>")
+
+
+async def test_an_endpoint_that_goes_down_is_a_warning_and_its_way_back_is_not(with_plugins, caplog):
+    caplog.set_level(logging.INFO, "gateway")
+    app = with_plugins()
+    await app.startup()
+    (endpoint,) = app.upstreams["app"].endpoints
+    for state, reason in ((EndpointState.DOWN, "refused"), (EndpointState.UP, "answers")):
+        app.mark("app", endpoint.name, "health", state, reason)
+    told = [(record.levelname, record.getMessage().partition(f"{endpoint.name}: ")[2]) for record in caplog.records]
+    assert told[0] == ("WARNING", "up → down: refused")
+    assert told[1][0] == "INFO"
+    assert told[1][1].startswith("down → up")
+    await app.shutdown()

@@ -41,7 +41,7 @@ def test_a_worker_that_was_well_for_long_is_replaced_at_once_and_a_change_is_a_f
 
 def test_the_deaths_are_counted_and_the_last_one_is_described():
     history = History()
-    assert history.as_data() == {}
+    assert "deaths" not in history.as_data()
     history.died(0, 0.01, "killed by SIGABRT")
     history.died(1, 0.01, "exit status 1")
     deaths = history.as_data()["deaths"]
@@ -51,3 +51,16 @@ def test_the_deaths_are_counted_and_the_last_one_is_described():
 
 def test_tries_that_fail_grow_apart():
     assert (longer(0.0), longer(0.1), longer(9.0)) == (0.1, 0.2, MAX_PAUSE_SECONDS)
+
+
+def test_a_change_that_failed_is_told_until_one_succeeds():
+    history = History()
+    assert "refused" not in history.as_data()
+    history.refused("reload", "site.toml: workers: is wrong")
+    assert (
+        history.as_data()["refused"].items() >= {"what": "reload", "reason": "site.toml: workers: is wrong"}.items()
+    )
+    before = history.as_data()["in_force"]
+    history.changed()
+    assert "refused" not in history.as_data()
+    assert history.as_data()["in_force"] >= before
