@@ -74,7 +74,9 @@ def _socket(target: str | None, path: Path | None) -> Path:
         if configured is not None:
             told = f"no answer on {configured}; if admin_socket was another one at the start, name that by --admin"
             raise ConfigurationError(f"{wrong}\n{told}" if wrong else told) from None
-        raise ConfigurationError(f"{wrong}\n{error}") from None if wrong else error
+        if not wrong:
+            raise
+        raise ConfigurationError(f"{wrong}\n{error}") from None
 
 
 def _configured(site: Path) -> tuple[Path | None, str]:
