@@ -17,12 +17,20 @@ RETRY_AFTER_SECONDS = b"1"
 SERVED_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """The usual ones; others pass, too, if the endpoint knows them."""
 
+_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
+"""Names that the oldest Python that we run on does not have from RFC 9110."""
+
 
 def error_response(exchange: Exchange, error: GatewayError) -> Response:
     """The standard answer to a failure: text, JSON or HTML, with the request id."""
     status = error.status if 400 <= error.status <= 599 else 500
     try:
-        phrase = HTTPStatus(status).phrase
+        phrase = _PHRASES.get(status) or HTTPStatus(status).phrase
     except ValueError:
         phrase = "Error"
     content_type, body = _render(_preferred(exchange), status, phrase, exchange.id)

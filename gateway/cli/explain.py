@@ -29,7 +29,7 @@ _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 5.6.2
 
 @click.command()
 @click.argument("target", metavar="SITE.TOML")
-@click.argument("request", metavar="'GET /path'")
+@click.argument("request", metavar="'GET /path'", required=False)
 @click.option("-H", "--header", "headers", multiple=True, metavar="NAME: VALUE", help="A header; may be repeated.")
 @click.option("-d", "--data", "body", help="The body, for routes that look at it.")
 @click.option("--client", default="127.0.0.1", show_default=True, help="The client's address.")
@@ -39,7 +39,7 @@ _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch  # RFC 9110 5.6.2
 @admin_option
 def explain(
     target: str,
-    request: str,
+    request: str | None,
     headers: tuple[str, ...],
     body: str | None,
     client: str,
@@ -49,6 +49,8 @@ def explain(
     path: Path | None,
 ) -> None:
     """Say where a request would go and why: route, hooks, endpoints, pick. Nothing is sent."""
+    if request is None:
+        raise click.UsageError(f"which request? Say it as in: gateway explain {target} 'GET /path'")
     method, place = _request_line(request)
     asked: dict[str, Any] = {
         "method": method,

@@ -45,6 +45,8 @@ def parse_bind(value: object) -> object:
     except ValueError:
         port = ""
     number = int(port) if _PORT(port) else -1
+    if number > 65535:
+        raise ValueError(f"expected a port from 0 to 65535, not {port}")
     if not 0 <= number <= 65535:
         raise ValueError(f'expected "ADDRESS:PORT" with an IP address, or "unix:PATH", not {value!r}')
     return Address(host, number)

@@ -64,7 +64,7 @@ class Source:
 
     def _place(self, location: Sequence[str | int]) -> str:
         top = str(location[0]) if location else ""
-        is_own = not top or top in self.own_keys or not self.profile
+        is_own = top in self.own_keys or top not in self.data or not self.profile
         return self.name if is_own else f"profile {self.profile}"
 
 

@@ -10,7 +10,7 @@ import ipaddress
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,6 +43,7 @@ def parse_duration(value: object) -> object:
         return value
     match = _DURATION(value.strip())
     if match is None:
+        _refuse_negative(value, _DURATION)
         raise ValueError(f'expected a duration such as "5s", "250ms" or "10m", not {value!r}')
     return float(match[1]) * _SECONDS[match[2]]
 
@@ -53,8 +54,14 @@ def parse_size(value: object) -> object:
         return value
     match = _SIZE(value.strip())
     if match is None:
+        _refuse_negative(value, _SIZE)
         raise ValueError(f'expected a size such as "16MiB" or "64KiB", not {value!r}')
     return int(Decimal(match[1]) * _BYTES[match[2]])
+
+
+def _refuse_negative(value: str, match: Callable[[str], object]) -> None:
+    if value.strip().startswith("-") and match(value.strip()[1:].lstrip()):
+        raise ValueError(f"must not be negative, as {value!r} is")
 
 
 def _not_negative(value: Any) -> Any:

@@ -60,7 +60,7 @@ async def answer(
         publish_weight(publish, upstream, endpoint, weight)
         return {"done": f"{upstream} {endpoint}: weight {weight}{_unheard(weight, endpoints, place)}"}
     state = STATES[command]
-    reason = str(arguments.get("reason") or "by the operator")
+    reason = str(arguments.get("reason") or _reason_so_far(endpoints, place, state) or "by the operator")
     publish_mark(publish, upstream, endpoint, OPERATOR, state, reason)
     return {"done": f"{upstream} {endpoint}: {_outcome(state, endpoints, place)}"}
 
@@ -121,6 +121,13 @@ def _unheard(weight: int, endpoints: list[dict[str, Any]], place: dict[str, str]
     if not weight or not item.get("ignores_weights"):
         return ""
     return f", of which the balancer {item['balancer']!r} takes no notice; {WEIGHED_INSTEAD!r} would"
+
+
+def _reason_so_far(endpoints: list[dict[str, Any]], place: dict[str, str], state: EndpointState) -> str:
+    """Why the operator holds it in this state already: a command without a reason does not take that away."""
+    (item,) = [item for item in endpoints if place.items() <= item.items()]
+    mark = item["marks"].get(OPERATOR, {})
+    return str(mark["reason"]) if mark.get("state") == state.value else ""
 
 
 def _outcome(state: EndpointState, endpoints: list[dict[str, Any]], place: dict[str, str]) -> str:

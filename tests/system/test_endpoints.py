@@ -92,6 +92,17 @@ def test_the_list_shows_state_and_reason_as_a_table(site, apps):
     assert "operator: new disk" in row
 
 
+def test_draining_again_without_a_reason_keeps_the_one_that_was_given(site, apps):
+    def reason() -> str:
+        return listed(site)[name_of(apps[0])]["marks"]["operator"]["reason"]
+
+    operate(site, "drain", "app", name_of(apps[0]), "--reason", "new disk")
+    operate(site, "drain", "app", name_of(apps[0]))
+    assert reason() == "new disk"
+    operate(site, "maintenance", "app", name_of(apps[0]))
+    assert reason() == "by the operator"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

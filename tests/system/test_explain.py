@@ -62,6 +62,12 @@ def test_a_request_line_may_be_short_or_complete(ask, line):
     assert ask(line).stdout.startswith("GET localhost/v1/users\n")
 
 
+def test_a_request_that_is_missing_is_asked_for(ask):
+    done = ask()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "which request? Say it as in: gateway explain site.toml 'GET /path'" in done.stderr
+
+
 def test_it_names_the_route_the_hooks_the_endpoints_and_the_pick(ask, apps):
     record = json.loads(ask("GET /v1/users?a=b", "-H", "Host: api.example.com", "--json").stdout)
     assert record["request"] == "GET api.example.com/v1/users?a=b"

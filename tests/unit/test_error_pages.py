@@ -44,6 +44,10 @@ def test_an_error_carries_status_phrase_and_request_id_and_nothing_of_the_inside
     assert b"app" not in response.body.replace(b"application", b"")
 
 
+def test_the_names_of_statuses_are_those_of_rfc_9110(make_exchange):
+    assert page(make_exchange, ClientError("x", status=413)).body.startswith(b"413 Content Too Large\n")
+
+
 def test_json_has_three_fields(make_exchange):
     response = page(make_exchange, ClientError("x", status=404), "application/json")
     assert orjson.loads(response.body) == {"status": 404, "error": "Not Found", "request_id": "abc"}

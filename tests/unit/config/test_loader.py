@@ -131,6 +131,10 @@ class TestProfiles:
         assert (settings.drain_timeout, settings.description) == (7.0, "for tests")
         assert (settings.limits.max_body, settings.limits.max_uri) == (2**20, 2048)
 
+    def test_what_neither_has_is_missing_in_the_site_file(self, source, profile):
+        with pytest.raises(ConfigurationError, match=r"^[^ ]*site\.toml: listeners: is missing$"):
+            source(profile).settings()
+
     def test_the_plugins_of_the_profile_come_first(self, source, profile):
         settings = source(f'{profile}plugins = ["three"]\n{MINIMAL}').settings()
         assert [use.use for use in settings.plugins] == ["one", "two", "three"]

@@ -48,6 +48,10 @@ class TestBinds:
         with pytest.raises(ValueError, match=r"expected|unix"):
             parse_bind(written)
 
+    def test_a_port_that_is_too_large_is_told_the_range(self):
+        with pytest.raises(ValueError, match="expected a port from 0 to 65535, not 99999"):
+            parse_bind("127.0.0.1:99999")
+
     @given(st.ip_addresses(), st.integers(0, 65535))
     def test_an_address_is_written_as_it_is_read(self, host, port):
         address = Address(str(host), port)

@@ -45,6 +45,15 @@ class TestDurations:
         with pytest.raises(ValidationError):
             duration(written)
 
+    @pytest.mark.parametrize("read", [parse_duration, parse_size])
+    @pytest.mark.parametrize("written", ["-5", "- 5", " -5"])
+    def test_what_is_negative_is_told_so(self, read, written):
+        unit = "s" if read is parse_duration else "kB"
+        with pytest.raises(ValueError, match="must not be negative, as '"):
+            read(f"{written}{unit}")
+        with pytest.raises(ValueError, match="expected a"):
+            read(f"{written} parsecs")
+
     @given(st.integers(0, 10**6), st.sampled_from(sorted(SECONDS)))
     def test_a_duration_is_its_number_times_its_unit(self, number, unit):
         assert parse_duration(f"{number}{unit}") == pytest.approx(float(number * SECONDS[unit]))
