@@ -89,7 +89,7 @@ class Worker:
                 self._is_leaving = self._is_leaving or topic == "supervisor.drain"
                 self._give_up_starting()
             self._told.put_nowait((topic, message, keep))
-        if not self._is_leaving:
+        if not self._is_leaving and self._app is not None:  # else the start was given up
             log.error("worker %d ends, for its supervisor is gone; what is in flight is finished", self._index)
         self.stop()
 
