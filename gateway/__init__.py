@@ -1,7 +1,7 @@
 """The public API of plugin authors."""
 
 from gateway.config.model import EndpointSettings
-from gateway.config.types import Duration, FilePath, PluginConfig, Secret, Size
+from gateway.config.types import Duration, FilePath, KeyPrefix, PluginConfig, Secret, Size
 from gateway.errors import (
     BadResponse,
     ClientError,
@@ -62,6 +62,7 @@ __all__ = [
     "FilePath",
     "GatewayError",
     "Headers",
+    "KeyPrefix",
     "Metrics",
     "NoEndpoint",
     "OpenBody",

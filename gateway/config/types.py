@@ -36,6 +36,8 @@ _BYTES = {
     "B": 1, "kB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3,
 }  # fmt: skip
 
+_KEY_PREFIX = re.compile(r"[!-~]{0,64}").fullmatch
+
 
 def parse_duration(value: object) -> object:
     """`"5s"`, `"250ms"`, `"1.5h"` → seconds. A bare number is seconds."""
@@ -116,6 +118,16 @@ Size = Annotated[int, BeforeValidator(_not_negative), BeforeValidator(parse_size
 
 FilePath = Annotated[Path, AfterValidator(_from_base)]
 """A path; a relative one starts at the folder of the site file."""
+
+
+def _key_prefix(value: str) -> str:
+    if not _KEY_PREFIX(value):
+        raise ValueError("expected up to 64 visible ASCII characters")
+    return value
+
+
+KeyPrefix = Annotated[str, AfterValidator(_key_prefix)]
+"""What the keys of a store that others use, too, begin with."""
 
 Secret = Annotated[SecretStr, BeforeValidator(read_secret)]
 """A value that never appears in a log or in what `check` prints. A relative file is one beside the site file."""

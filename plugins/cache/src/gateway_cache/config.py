@@ -8,9 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from gateway import Duration, FilePath, Headers, PluginConfig, Secret, Size
-
-_PREFIX = re.compile(r"[!-~]{0,64}").fullmatch
+from gateway import Duration, FilePath, Headers, KeyPrefix, PluginConfig, Secret, Size
 
 
 def _field_name(name: str) -> str:
@@ -44,7 +42,7 @@ class Config(PluginConfig):
     redis: Secret | None = None
     """Redis or Valkey for the same purpose, in place of `disk`, shared by the gateways of several machines:
     `redis://HOST:PORT/DATABASE`, `rediss://…` (TLS) or `unix:///run/redis.sock`."""
-    redis_prefix: str = "gateway:cache:"
+    redis_prefix: KeyPrefix = "gateway:cache:"
     """What its keys begin with. Gateways that have it in common share what is stored."""
     redis_timeout: Annotated[Duration, Field(gt=0)] = 0.25
     """The longest that a request waits for Redis; then the origin is asked."""
@@ -100,13 +98,6 @@ class Config(PluginConfig):
             is_there = False
         if parts.scheme not in ("redis", "rediss", "unix") or not is_there:
             raise ValueError('expected a URL such as "redis://127.0.0.1:6379"')
-        return value
-
-    @field_validator("redis_prefix")
-    @classmethod
-    def _check_prefix(cls, value: str) -> str:
-        if not _PREFIX(value):
-            raise ValueError("expected up to 64 visible ASCII characters")
         return value
 
     @model_validator(mode="after")

@@ -11,13 +11,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from gateway import Duration, Headers, PluginConfig, Secret
+from gateway import Duration, Headers, KeyPrefix, PluginConfig, Secret
 
 MIN_SECRET_CHARACTERS = 16
 
 _DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*").fullmatch
 _PATH = re.compile(r"/[!-:<-~]*").fullmatch
-_PREFIX = re.compile(r"[!-~]{0,64}").fullmatch
 _STORE_SCHEMES = {"redis": ("redis", "rediss", "unix"), "memcached": ("memcached",)}
 _STORE_URLS = {"redis": "redis://127.0.0.1:6379", "memcached": "memcached://127.0.0.1:11211"}
 _NAMED_BY = {
@@ -46,17 +45,10 @@ class StoreSettings(PluginConfig):
     """After a failure the store is left alone for so long."""
     cache: Duration = 2.0
     """For so long a worker takes what the store said for granted."""
-    prefix: str = "gateway:"
+    prefix: KeyPrefix = "gateway:"
     """What the keys in the store begin with."""
     max_sessions: Annotated[int, Field(ge=1)] = 100_000
     """Sessions that a worker remembers at most: all there are with `memory`, the latest ones otherwise."""
-
-    @field_validator("prefix")
-    @classmethod
-    def _check_prefix(cls, value: str) -> str:
-        if not _PREFIX(value):
-            raise ValueError("expected up to 64 visible ASCII characters")
-        return value
 
     @model_validator(mode="after")
     def _check_url(self) -> StoreSettings:
