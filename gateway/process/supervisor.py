@@ -1,4 +1,4 @@
-"""The supervisor: binds the sockets, keeps N workers alive, and changes them without dropping a connection.
+"""The supervisor: binds the sockets, has N workers serve, and changes them without dropping a connection.
 
 Owns the order of start, reload, rolling restart and stop. Serves no exchange itself and loads no plugin.
 """
@@ -6,7 +6,6 @@ Owns the order of start, reload, rolling restart and stop. Serves no exchange it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
@@ -17,20 +16,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gateway.bus import remember
 from gateway.config.loader import Source
 from gateway.config.model import Listener, Settings
 from gateway.errors import ConfigurationError
 from gateway.listeners.tls import Certificates, check_certificates
 from gateway.process import admin, operations, sockets
-from gateway.process.history import History, describe_exit, longer
+from gateway.process.crew import Crew
+from gateway.process.history import History
 from gateway.process.member import Member
 from gateway.process.nursery import Nursery
 
 log = logging.getLogger("gateway.supervisor")
 
-KILL_AFTER_SECONDS = 3.0
-"""Beyond the drain timeout."""
 PROBATION_SECONDS = 1.0
 """So long the first worker with other certificates must live: a certificate that the server does not bear ends it
 only after it was ready."""
@@ -49,17 +46,11 @@ class Supervisor:
         self._source = load()
         self._settings: Settings = self._source.settings()
         self._sockets: dict[str, socket.socket] = {}
-        self._members: list[Member] = []
-        self._starting: set[Member] = set()
-        self._leaving: set[Member] = set()
-        self._watchers: set[asyncio.Task[None]] = set()
-        self._kept: dict[str, dict[str, Any]] = {}
-        """What the bus keeps, by topic and key: workers that start later hear of it, too."""
         self._history = History()
+        self._crew = Crew(self._member, self._history)
         self._certificates = Certificates("", ())
         """Those that are in use."""
-        self._has_changed = asyncio.Event()
-        """Ends the pauses before workers are started anew."""
+        self._reloading: set[asyncio.Task[Any]] = set()
         self._changing = asyncio.Lock()
         self._stop = asyncio.Event()
         self._is_impatient = asyncio.Event()
@@ -83,7 +74,8 @@ class Supervisor:
             server.close()
             for mine in filter(None, (path, link)):
                 mine.unlink(missing_ok=True)
-            await self._drain_all()
+            self._close_sockets()
+            await self._crew.end(self._settings.drain_timeout, self._is_impatient)
             self._nursery.close()
 
     # -- start -------------------------------------------------------------------------------------------------
@@ -101,8 +93,7 @@ class Supervisor:
 
     async def _start(self) -> bool:
         """Start the workers; False if a signal came before all were ready."""
-        self._members = [self._member(index) for index in range(self._settings.workers)]
-        starting = asyncio.gather(*(member.start() for member in self._members))
+        starting = asyncio.ensure_future(self._crew.start(self._settings.workers))
         stopping = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
@@ -111,24 +102,13 @@ class Supervisor:
             return False
         stopping.cancel()
         await starting
-        for member in self._members:
-            self._watch(member)
         return True
-
-    async def _start_one(self, member: Member, probation: float = 0.0) -> None:
-        self._starting.add(member)
-        try:
-            await member.start()
-            if probation:
-                await member.prove_itself(probation)
-        finally:
-            self._starting.discard(member)
 
     def _member(self, index: int) -> Member:
         settings = self._settings
         bound = [self._sockets[key] for key, _ in sockets.named(settings.listeners)]
         most = sockets.connections_within(self._limit, len(bound))
-        return Member(index, self._nursery, asdict(self._source), bound, most, self._relay, self._kept)
+        return Member(index, self._nursery, asdict(self._source), bound, most, self._crew.relay, self._crew.kept)
 
     def _announce(self) -> None:
         settings = self._settings
@@ -148,69 +128,24 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate)
-        loop.add_signal_handler(signal.SIGHUP, self._spawn, self.reload)
+        loop.add_signal_handler(signal.SIGHUP, self._begin_reload)
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
 
     def _reopen_logs(self) -> None:
-        self._relay(None, "logs.reopen", None)
+        self._crew.relay(None, "logs.reopen", None)
         log.info("log files are opened anew")
 
     def _terminate(self) -> None:
-        is_serving = all(member.is_ready for member in self._members)
-        how = "exchanges in flight are finished first" if is_serving else "not all workers are ready yet"
+        how = "exchanges in flight are finished first" if self._crew.is_serving else "not all workers are ready yet"
         log.info("stopping: %s", "at once" if self._stop.is_set() else how)
         if self._stop.is_set():
             self._is_impatient.set()
         self._stop.set()
 
-    def _spawn(self, job: Callable[[], Any]) -> None:
-        task = asyncio.get_running_loop().create_task(job())
-        self._watchers.add(task)
-        task.add_done_callback(self._watchers.discard)
-
-    # -- keep alive --------------------------------------------------------------------------------------------
-
-    def _watch(self, member: Member) -> None:
-        async def watch() -> None:
-            status = await member.wait()
-            if member in self._leaving:
-                self._leaving.discard(member)
-            elif not self._stop.is_set():
-                how = describe_exit(status)
-                pause = self._history.died(member.index, member.age, how)
-                later = f"; it is started anew in {pause:g} s" if pause else ""
-                log.error("worker %d (pid %d) died: %s%s", member.index, member.pid, how, later)
-                await self._replace(member, pause)
-
-        self._spawn(watch)
-
-    async def _replace(self, dead: Member, pause: float) -> None:
-        while not self._stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._has_changed.wait(), pause)
-            if dead not in self._members:
-                return  # a rolling restart has put another one in its place
-            fresh = self._member(dead.index)
-            try:
-                await self._start_one(fresh)
-            except Exception as error:  # whatever it is, the gateway must not be left without workers
-                pause = longer(pause)
-                log.error("worker %d does not start: %s; next try in %g s", dead.index, error, pause)
-                continue
-            if dead in self._members:
-                self._members[self._members.index(dead)] = fresh
-                self._watch(fresh)
-                log.info("worker %d is back (pid %d)", fresh.index, fresh.pid)
-            else:
-                fresh.drain()
-            return
-
-    def _relay(self, sender: Member | None, topic: str, message: Any, keep: str = "") -> None:
-        if keep:
-            remember(self._kept, topic, message, keep)
-        for member in {*self._members, *self._starting, *self._leaving}:
-            if member is not sender:
-                member.send(topic, message, keep)
+    def _begin_reload(self) -> None:
+        task = asyncio.ensure_future(self.reload())
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
 
     # -- change ------------------------------------------------------------------------------------------------
 
@@ -243,10 +178,10 @@ class Supervisor:
             if _outer(settings) != _outer(self._settings) or self._are_others(certificates):
                 return await self._roll(source, settings)
             # One that is dead is being replaced, and takes up the new configuration with its next try.
-            living = [member for member in self._members if member.is_running]
+            living = self._crew.living
             await asyncio.gather(*(member.prepare(asdict(source)) for member in living))
         except ConfigurationError:
-            for member in self._members:
+            for member in self._crew.members:
                 member.send("supervisor.abandon", None)
             raise
         for member in living:
@@ -268,34 +203,23 @@ class Supervisor:
             )
 
     async def _roll(self, source: Source, settings: Settings) -> str:
-        old_source, old_settings = self._source, self._settings
-        fresh: list[Member] = []
+        before, replaced = (self._source, self._settings), 0
+        patience = self._settings.drain_timeout
         try:
             certificates = self._bind(settings.listeners)
             probation = PROBATION_SECONDS if self._are_others(certificates) else 0.0
             self._source, self._settings = source, settings
-            for index in range(settings.workers):
-                member = self._member(index)
-                await self._start_one(member, 0.0 if fresh else probation)
-                self._watch(member)
-                fresh.append(member)
-                if index < len(self._members):
-                    # Whoever is there now: one that died meanwhile has been replaced.
-                    self._members[index], old = member, self._members[index]
-                    self._retire(old)
-                else:
-                    self._members.append(member)
+            for replaced in range(settings.workers):
+                await self._crew.renew(replaced, 0.0 if replaced else probation, patience)
         except ConfigurationError:
-            # Workers that were replaced already stay: they run the same code as the one that failed would have.
-            self._source, self._settings = (source, settings) if fresh else (old_source, old_settings)
+            if not replaced:  # else workers were replaced already, and the others would run what they run
+                self._source, self._settings = before
             self._close_unused()
             raise
-        for member in self._members[settings.workers :]:
-            self._members.remove(member)
-            self._retire(member)
+        self._crew.shrink(settings.workers, patience)
         self._close_unused()
         self._take_up(source, settings, certificates)
-        return f"{len(fresh)} workers replaced one by one"
+        return f"{settings.workers} workers replaced one by one"
 
     def _are_others(self, certificates: Certificates) -> bool:
         return certificates.fingerprint != self._certificates.fingerprint
@@ -308,45 +232,12 @@ class Supervisor:
         self._source, self._settings, self._certificates = source, settings, certificates
         self._warn()
         self._history.changed()
-        self._has_changed.set()
-        self._has_changed = asyncio.Event()
-
-    def _retire(self, member: Member) -> None:
-        if not member.is_running:
-            return
-        self._leaving.add(member)
-        member.drain()
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._settings.drain_timeout + KILL_AFTER_SECONDS, member.kill)
+        self._crew.try_again()
 
     def _close_unused(self) -> None:
         used = {key for key, _ in sockets.named(self._settings.listeners)}
         for key in set(self._sockets) - used:
             self._close_socket(key, self._sockets.pop(key))
-
-    # -- stop --------------------------------------------------------------------------------------------------
-
-    async def _drain_all(self) -> None:
-        self._stop.set()
-        self._close_sockets()
-        members = [*self._members, *self._starting, *self._leaving]
-        for member in members:
-            member.drain()
-            if not member.is_ready:  # nothing is in flight there, and a startup that blocks it hears nothing
-                asyncio.get_running_loop().call_later(KILL_AFTER_SECONDS, member.kill)
-        waits = [asyncio.ensure_future(member.wait()) for member in members if member.is_running]
-        if waits:
-            impatient = asyncio.ensure_future(self._is_impatient.wait())
-            everyone = asyncio.ensure_future(asyncio.wait(waits))
-            await asyncio.wait(
-                (everyone, impatient),
-                timeout=self._settings.drain_timeout + KILL_AFTER_SECONDS,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            impatient.cancel()
-            everyone.cancel()
-        for member in members:
-            member.kill()
 
     def _close_sockets(self) -> None:
         """Nobody is let in any more; the workers still hold their own descriptors until they drain."""
@@ -373,11 +264,10 @@ class Supervisor:
 
     async def _operate(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         def publish(topic: str, message: Any, keep: str) -> None:
-            self._relay(None, topic, message, keep)
+            self._crew.relay(None, topic, message, keep)
 
         try:
-            living = [member for member in self._members if member.is_running]
-            reply = await operations.answer(command, arguments, living, publish)
+            reply = await operations.answer(command, arguments, self._crew.living, publish)
         except ConfigurationError as error:
             return {"error": str(error)}
         if "done" in reply:
@@ -390,9 +280,9 @@ class Supervisor:
             "up_seconds": time.monotonic() - self._started,
             "workers": [
                 {"index": each.index, "pid": each.pid, "age": each.age, "is_running": each.is_running}
-                for each in self._members
+                for each in self._crew.members
             ],
-            "draining": [member.pid for member in self._leaving],
+            "draining": self._crew.leaving,
             "listeners": [
                 sockets.bound_url(listener, self._sockets[key])
                 for key, listener in sockets.named(self._settings.listeners)
