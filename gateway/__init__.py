@@ -2,6 +2,7 @@
 
 from gateway.config.model import EndpointSettings
 from gateway.config.types import Duration, FilePath, KeyPrefix, PluginConfig, Secret, Size
+from gateway.connection import ClientHello, Connection, Deny, TLSSession
 from gateway.errors import (
     BadResponse,
     ClientError,
@@ -50,9 +51,12 @@ __all__ = [
     "Balancer",
     "ByteRange",
     "ClientError",
+    "ClientHello",
     "Condition",
     "ConfigurationError",
     "ConnectFailed",
+    "Connection",
+    "Deny",
     "Duration",
     "Endpoint",
     "EndpointSettings",
@@ -76,6 +80,7 @@ __all__ = [
     "Secret",
     "Size",
     "StateKey",
+    "TLSSession",
     "Unsatisfiable",
     "Upstream",
     "UpstreamClosed",

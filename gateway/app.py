@@ -20,6 +20,7 @@ from gateway.bus import Bus
 from gateway.config.loader import Source
 from gateway.config.model import PLUGIN_TABLES, EndpointSettings, Settings
 from gateway.config.model import Route as RouteSettings
+from gateway.connection_hooks import ConnectionHooks
 from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
 from gateway.explaining import LiveExplainer
@@ -36,6 +37,7 @@ from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
 from gateway.upstream.ticker import Ticker
+from gateway.ways import ways_of
 
 log = logging.getLogger("gateway")
 
@@ -83,6 +85,12 @@ class App:
         self._every_plugin = _distinct([self.plugins, *route_plugins])
         self._observers = Pipeline(self._every_plugin)
         """Who hears of endpoints: every plugin, for an endpoint has no route."""
+        self.connection_hooks = ConnectionHooks(self._every_plugin)
+        self.ways = ways_of(self.settings.listeners, self.connection_hooks.names, self.registry, source)
+        """How connections come in, by the listeners' order."""
+        terminators = [("tls", way.terminator) for way in self.ways if way.terminator is not None]
+        self._living = [*self._every_plugin, *terminators]
+        """Who is started and stopped."""
         self._trusted = TrustedProxies(self.settings.trusted_proxies)
         self.has_trusted_proxies = not self._trusted.is_empty
         self._limits = self.settings.limits
@@ -163,14 +171,14 @@ class App:
         self._agreement.begin()
         self._is_started = True
         try:
-            await start_plugins(self._every_plugin, self)
+            await start_plugins(self._living, self)
         except BaseException:
             await self._leave()
             raise
 
     async def shutdown(self) -> None:
         """Stop the plugins, in reverse order, cut copies under way, and close idle connections."""
-        await stop_plugins(self._every_plugin, self)
+        await stop_plugins(self._living, self)
         await self._leave()
 
     async def _leave(self) -> None:
@@ -186,6 +194,10 @@ class App:
     def is_trusted(self, request: Request) -> bool:
         """Whether the peer may tell who the client is."""
         return request.peer in self._trusted
+
+    def is_trusted_peer(self, address: str) -> bool:
+        """Whether an address is that of a trusted proxy."""
+        return address in self._trusted
 
     async def respond(
         self,

@@ -12,6 +12,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from gateway.app import App
+    from gateway.connection import Connection, Deny
     from gateway.errors import GatewayError
     from gateway.model import Attempt, Exchange, Response
     from gateway.registry import Registry
@@ -144,7 +145,7 @@ class HookSpecs:
 
     @_hookspec
     def on_endpoint(self, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str) -> None:
-        """An endpoint's state changed in this worker. Synchronous, isolated."""
+        """An endpoint's state changed in this worker. Isolated."""
 
     @_hookspec
     def on_command(self, name: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
@@ -156,12 +157,15 @@ class HookSpecs:
         """
 
     @_hookspec
-    def on_connect(self, connection: Any) -> Any:
-        """A TCP or UDP peer came to a stream listener; a Deny ends it."""
+    def on_connect(self, connection: Connection) -> Deny | Awaitable[Deny | None] | None:
+        """A peer came to a listener; nothing of what it says has been decrypted or answered yet.
+
+        A Deny ends the connection without a word. So does a failure: whoever looks at connections guards something.
+        """
 
     @_hookspec
-    def on_disconnect(self, connection: Any) -> None:
-        """The peer of `on_connect` has left."""
+    def on_disconnect(self, connection: Connection) -> None:
+        """A connection that this plugin let pass is over, or a later plugin has denied it. Isolated."""
 
 
 EXCHANGE_HOOKS = (
@@ -172,9 +176,9 @@ EXCHANGE_HOOKS = (
 
 HOOK_NAMES = frozenset(name for name in vars(HookSpecs) if not name.startswith("_"))
 
-ASYNC_HOOKS = frozenset(
-    ("startup", "shutdown", "on_request", "on_upstream_request", "on_upstream_response", "on_response")
-)
+ASYNC_HOOKS = frozenset((
+    "startup", "shutdown", "on_connect", "on_request", "on_upstream_request", "on_upstream_response", "on_response",
+))  # fmt: skip
 """Hooks whose implementations may be coroutine functions."""
 
 REVERSED_HOOKS = frozenset(("shutdown", "on_upstream_response", "on_response", "wrap_response_body"))

@@ -19,6 +19,7 @@ from gateway.headers import Headers, RawHeaders
 
 if TYPE_CHECKING:
     from gateway.app import App
+    from gateway.connection import Connection
     from gateway.routing import Route
     from gateway.upstream.endpoint import Endpoint
     from gateway.upstream.group import Upstream
@@ -297,6 +298,8 @@ class Exchange:
     """The upstream's body while it is being read; closed when the exchange ends, however it ends."""
     is_tunnel: bool = False
     """True for a WebSocket: the exchange lasts as long as the tunnel."""
+    connection: Connection | None = None
+    """What is known of the client's connection, where an edge has accepted it."""
     _captures: Mapping[str, str] | None = None
     _state: dict[StateKey[Any], Any] | None = None
 

@@ -86,6 +86,11 @@ class Registry:
             )
         return None
 
+    def find(self, kind: str, name: str) -> Callable[..., Any] | None:
+        """The factory of a strategy; None if no plugin brings it."""
+        found = self._strategies.get(kind, {}).get(name)
+        return found[0] if found else None
+
     def names(self, kind: str) -> list[str]:
         """The known names of a kind."""
         return sorted(self._strategies.get(kind, {}))

@@ -48,8 +48,8 @@ def checked(source: Source) -> None:
     out.print("[bold]Configuration[/] (profile, site and defaults together)")
     out.print_json(orjson.dumps(effective).decode())
     out.print("\n[bold]Listeners[/]")
-    for listener in app.settings.listeners:
-        out.print(f"  {listener.url}  HTTP {listener.http_mode}", highlight=False)
+    for listener, way in zip(app.settings.listeners, app.ways, strict=True):
+        out.print(f"  {listener.url}  HTTP {listener.http_mode}, {way.describe(listener)}", highlight=False)
     out.print("\n[bold]Routes[/]")
     for route in app.router.routes:
         matched = route.match.describe()

@@ -225,7 +225,7 @@ def read_profile(name: str, base: Path, where: str = "") -> Data:
     return tomllib.loads((files(known[name].value) / "profile.toml").read_text(encoding="utf-8"))
 
 
-def describe(error: ValidationError, place: Any, within: Sequence[str] = ()) -> str:
+def describe(error: ValidationError, place: Any, within: Sequence[str | int] = ()) -> str:
     """A validation error as lines of `file: key.path: what was expected`; `within` is where the path begins."""
     lines = []
     found = error.errors(include_url=False)
@@ -271,7 +271,7 @@ def key_path(location: Sequence[str | int]) -> str:
 
 
 def validate(
-    model: type[BaseModel], data: object, where: str, base: str = "", within: Sequence[str] = ()
+    model: type[BaseModel], data: object, where: str, base: str = "", within: Sequence[str | int] = ()
 ) -> BaseModel:
     """Validate a part that is not in the settings' own models, such as a plugin's configuration."""
     try:

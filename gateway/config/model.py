@@ -29,14 +29,39 @@ Bind = Annotated[Address, BeforeValidator(parse_bind), PlainSerializer(str)]
 
 
 class ListenerTLS(Model):
-    """TLS on a listener: one certificate, in PEM files."""
+    """TLS on a listener. What stands here beside these keys belongs to the plugin `tls`, which checks it."""
 
-    cert: FilePath
-    """The certificate, followed by those between it and the root."""
-    key: FilePath
-    """Its private key."""
-    min_version: Literal["1.2", "1.3"] = "1.2"
-    """The oldest version of TLS that is spoken."""
+    model_config = {"extra": "allow"}
+
+    cert: FilePath | None = None
+    """The certificate, followed by those between it and the root, in a PEM file."""
+    key: FilePath | None = None
+    """Its private key, in a PEM file."""
+    policy: Literal["intermediate", "modern"] = "intermediate"
+    """Mozilla's names for what is spoken: `intermediate` is TLS 1.2 with forward secrecy and TLS 1.3, `modern` is
+    TLS 1.3 alone."""
+    min_version: Literal["1.2", "1.3"] | None = None
+    """The oldest version of TLS; without it, what the policy says."""
+
+    @property
+    def oldest(self) -> str:
+        """`1.2` or `1.3`."""
+        return self.min_version or ("1.3" if self.policy == "modern" else "1.2")
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What belongs to the plugin."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> ListenerTLS:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together: name both")
+        if self.cert is None and not self.model_extra:
+            raise ValueError("needs cert and key")
+        if self.policy == "modern" and self.min_version == "1.2":
+            raise ValueError('policy = "modern" is TLS 1.3 alone; leave min_version out, or take "intermediate"')
+        return self
 
 
 class Listener(Model):
@@ -59,6 +84,11 @@ class Listener(Model):
     """Connections that the system holds until they are accepted."""
     header_timeout: Duration = 30.0
     """Seconds to read a request head; also how long a kept connection may idle."""
+    proxy_protocol: bool = False
+    """Whether every connection begins with a PROXY header, version 1 or 2, which says who the client is. Only
+    `trusted_proxies` may send one; connections of others are closed."""
+    handshake_timeout: Duration = 10.0
+    """Seconds for a PROXY header and a TLS handshake, where a plugin or the PROXY protocol looks at connections."""
 
     @property
     def http_mode(self) -> str:
@@ -326,6 +356,15 @@ class Settings(Model):
     header of the same name and in the log."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on the gateway's own log tells; requests are logged by the plugin `access-log`."""
+
+    @model_validator(mode="after")
+    def _check_senders(self) -> Settings:
+        for index, listener in enumerate(self.listeners):
+            if listener.proxy_protocol and not self.trusted_proxies:
+                raise ValueError(
+                    f"listeners[{index}].proxy_protocol: name in trusted_proxies who may send the header"
+                )
+        return self
 
     @model_validator(mode="after")
     def _check_routes(self) -> Settings:

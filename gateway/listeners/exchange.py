@@ -33,6 +33,7 @@ from gateway.upstream.message import FRAMING
 
 if TYPE_CHECKING:
     from gateway.app import App
+    from gateway.listeners.edge import Edge
     from gateway.listeners.websocket import Relay
 
 log = logging.getLogger("gateway.listeners")
@@ -53,11 +54,13 @@ REST_SECONDS = 0.05
 class Host:
     """What a listener serves with: the App of the moment, which a reload replaces by one assignment."""
 
-    __slots__ = ("app", "is_draining", "listener", "tunnels")
+    __slots__ = ("app", "edge", "is_draining", "listener", "tunnels")
 
     def __init__(self, app: App, listener: str = "") -> None:
         self.app = app
         self.listener = listener
+        self.edge: Edge | None = None
+        """Who knows the clients, if connections come through an edge."""
         self.is_draining = False
         """Ask HTTP/1 clients to come again on another connection."""
         self.tunnels: set[Relay] = set()
@@ -91,6 +94,8 @@ async def serve_http(host: Host, watcher: Any) -> None:
     # hot: plain
     app = host.app
     exchange = HttpExchange(app, read_request(watcher.scope), host.listener)
+    if host.edge is not None and not host.edge.identify(exchange):
+        return watcher.err(AbortedResponse("not a connection of the edge"))  # type: ignore[no-any-return]
     exchange.transport = watcher.proto
     if exchange.request.has_body:
         exchange.request.body = exchange

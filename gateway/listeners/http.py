@@ -85,7 +85,7 @@ class _EmbeddedServer(Server):
             log_enabled=False,
             ssl_cert=tls.cert if tls else None,
             ssl_key=tls.key if tls else None,
-            ssl_protocol_min=SSLProtocols.tls13 if tls and tls.min_version == "1.3" else SSLProtocols.tls12,
+            ssl_protocol_min=SSLProtocols.tls13 if tls and tls.oldest == "1.3" else SSLProtocols.tls12,
         )
         self._label = settings.label
         self._bound = bound

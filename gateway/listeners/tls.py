@@ -38,7 +38,7 @@ def check_certificates(listeners: Iterable[Listener], file: str) -> Certificates
     """Raise ConfigurationError unless certificates and keys can be served; `file` is the site file."""
     seen, warnings, now = hashlib.sha256(), [], time.time()
     for index, listener in enumerate(listeners):
-        if listener.tls is not None:
+        if listener.tls is not None and listener.tls.cert is not None:
             place = f"{file}: listeners[{index}].tls"
             facts, *texts = _check(listener.tls, place)
             for part in (str(listener), *texts):
@@ -61,6 +61,8 @@ def _expiry(ends: float, now: float) -> str:
 def _check(tls: ListenerTLS, place: str) -> tuple[Facts, str, str]:
     """The facts of the certificate, and what stands in both files."""
     cert, key = tls.cert, tls.key
+    assert cert is not None
+    assert key is not None
     pem, secret = _read(cert, f"{place}.cert"), _read(key, f"{place}.key")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=_refuse)

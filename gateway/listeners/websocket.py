@@ -45,6 +45,8 @@ async def serve_websocket(host: Host, watcher: Any) -> None:
     app, transport = host.app, watcher.proto
     exchange = Exchange(app, read_request(watcher.scope), host.listener)
     exchange.is_tunnel = True
+    if host.edge is not None and not host.edge.identify(exchange):
+        return watcher.err(AbortedResponse("not a connection of the edge"))  # type: ignore[no-any-return]
     app.in_flight += 1
     app.exchanges += 1
     try:

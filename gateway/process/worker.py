@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn
 
 import uvloop
@@ -23,6 +23,7 @@ from gateway.app import App
 from gateway.config.loader import Source
 from gateway.errors import GatewayError, is_cancelled
 from gateway.explaining import explain, read_request
+from gateway.listeners.edge import EdgeListener
 from gateway.listeners.exchange import Host
 from gateway.listeners.http import HttpListener
 from gateway.process.bus import Link, WorkerBus
@@ -48,12 +49,13 @@ class Worker:
         """`bound` are the descriptors of the listening sockets, in the order of the listeners."""
         self._link = link
         self._bound = bound
+        self._most_connections = 0
         self._bus = WorkerBus(link)
         self._index = 0
         self._app: App | None = None
         self._prepared: App | None = None
         self._hosts: list[Host] = []
-        self._listeners: list[HttpListener] = []
+        self._listeners: list[HttpListener | EdgeListener] = []
         self._retiring: set[asyncio.Task[None]] = set()
         self._drain_seconds = 30.0
         self._stopping = asyncio.Event()
@@ -146,21 +148,37 @@ class Worker:
         self._index = message["worker"]
         self._app = app = await self._build(message["source"])
         self._take_up(app)
-        for settings, fd in zip(app.settings.listeners, self._bound, strict=True):
-            bound = socket.socket(fileno=fd)
-            host = Host(app, settings.label)
-            limited = settings.model_copy(
-                update={"max_connections": min(settings.max_connections, message["max_connections"])}
-            )
-            listener = HttpListener(limited, app.settings.limits, host, bound)
-            listener.start()
-            self._hosts.append(host)
-            self._listeners.append(listener)
+        self._most_connections = message["max_connections"]
+        for index in range(len(app.settings.listeners)):
+            self._open(app, index)
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
         Watchdog(self._index).start()
         self._link.send("worker.ready")
+
+    def _open(self, app: App, index: int) -> None:
+        """Begin to accept, by the way that the App has found for this listener."""
+        settings, limits, has_edge = app.settings.listeners[index], app.settings.limits, app.ways[index].has_edge
+        bound = socket.socket(fileno=os.dup(self._bound[index]))
+        host = Host(app, settings.label)
+        granted = self._most_connections // (2 if has_edge else 1)  # an edge takes three descriptors for each
+        limited = settings.model_copy(update={"max_connections": min(settings.max_connections, granted)})
+        listener: HttpListener | EdgeListener
+        if has_edge:
+            listener = EdgeListener(index, limited, limits, host, bound)
+        else:
+            listener = HttpListener(limited, limits, host, bound)
+        listener.start()
+        self._hosts[index : index + 1] = [host]
+        self._listeners[index : index + 1] = [listener]
+
+    def _change_ways(self, old: App, app: App) -> None:
+        """Accept by another way where the new configuration asks for it; the connections that are there go on."""
+        for index, (before, now) in enumerate(zip(old.ways, app.ways, strict=True)):
+            if before.has_edge != now.has_edge:
+                self._keep(_close(self._hosts[index], self._listeners[index]))
+                self._open(app, index)
 
     async def _build(self, data: dict[str, Any]) -> App:
         source = Source(**{**data, "own_keys": tuple(data["own_keys"])})
@@ -193,11 +211,15 @@ class Worker:
         for host in self._hosts:
             host.app = app
         if old is not None:
+            self._change_ways(old, app)
             old.is_retired = True
-            task = asyncio.create_task(_retire(old))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._keep(_retire(old))
         self._link.send("worker.committed")
+
+    def _keep(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(job)
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     async def _drain(self) -> None:
         if self._starting is not None:
@@ -208,17 +230,27 @@ class Worker:
             self._app.is_retired = True
         for listener in self._listeners:
             listener.stop_accepting()
+        for descriptor in self._bound:
+            os.close(descriptor)
         if self._listeners:
             await asyncio.sleep(min(HANDOVER_SECONDS, self._drain_seconds))
         for_tunnels = self._drain_seconds - 2 * HANDOVER_SECONDS
         await asyncio.gather(*(host.end_tunnels(for_tunnels) for host in self._hosts))
-        stops = [asyncio.ensure_future(listener.stop()) for listener in self._listeners]
+        stops = [*self._retiring, *(asyncio.ensure_future(listener.stop()) for listener in self._listeners)]
         if stops:
             _, late = await asyncio.wait(stops, timeout=max(0.1, self._drain_seconds - HANDOVER_SECONDS))
             if late and self._app is not None:
                 log.warning("worker %d: %d exchanges cut at the deadline", self._index, self._app.in_flight)
         if self._app is not None:
             await self._app.shutdown()
+
+
+async def _close(host: Host, listener: HttpListener | EdgeListener) -> None:
+    """Have a listener finish what it has accepted."""
+    host.is_draining = True
+    listener.stop_accepting()
+    await asyncio.sleep(HANDOVER_SECONDS)
+    await listener.stop()
 
 
 async def _retire(app: App) -> None:

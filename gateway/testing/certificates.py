@@ -41,7 +41,7 @@ class Authority:
         self._openssl = require_program("openssl")
         self.cert = directory / f"{name}.pem"
         self._key = directory / f"{name}.key"
-        extensions = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign")
+        extensions = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
         self._make(self.cert, self._key, name, extensions)
 
     def issue(self, *names: str) -> Certificate:

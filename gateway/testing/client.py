@@ -43,10 +43,18 @@ class Client:
             raw.connect(address)
             if family != socket.AF_UNIX:
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.socket = raw if tls is None else tls.wrap_socket(raw, server_hostname=server_name)
+            self.socket: socket.socket = raw if tls is None else tls.wrap_socket(raw, server_hostname=server_name)
         except BaseException:
             raw.close()
             raise
+        self.wire = Wire(self.socket)
+
+    def start_tls(
+        self, tls: ssl.SSLContext, server_name: str | None = None, session: ssl.SSLSession | None = None
+    ) -> None:
+        """Speak TLS from now on: after a PROXY header, or to take up an earlier session."""
+        assert not isinstance(self.socket, ssl.SSLSocket)
+        self.socket = tls.wrap_socket(self.socket, server_hostname=server_name, session=session)
         self.wire = Wire(self.socket)
 
     def send(self, data: bytes) -> None:

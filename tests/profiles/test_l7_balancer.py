@@ -16,7 +16,7 @@ from gateway.testing import reply, wait_until
 
 PACKAGE = Path(__file__).parents[2] / "profiles" / "l7-balancer"
 GET = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
-ORDER = ["access-log", "request-id", "health", "headers", "persistence", "balancing", "discovery"]
+ORDER = ["access-log", "request-id", "tls", "health", "headers", "persistence", "balancing", "discovery"]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from gateway.config.loader import installed_profiles, load
 from gateway.testing import reply, run_command
 
 PACKAGE = Path(__file__).parents[2] / "profiles" / "reverse-proxy"
-ORDER = ["access-log", "request-id", "health", "headers", "cache", "compression"]
+ORDER = ["access-log", "request-id", "tls", "health", "headers", "cache", "compression"]
 ORDER += ["persistence", "balancing", "discovery"]
 TEXT = b"the same words again and again, " * 200
 FRESH = (b"Cache-Control: max-age=60", b"Content-Type: text/plain", b'ETag: "a"')

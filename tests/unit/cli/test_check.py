@@ -296,7 +296,10 @@ class TestSites:
         [
             ('listeners = [{ bnid = "127.0.0.1:0" }]', "listeners[0]: unknown key 'bnid'; did you mean 'bind'?"),
             ('listeners = [{ bind = "example.com:80" }]', 'listeners[0].bind: expected "ADDRESS:PORT"'),
-            ('listeners = [{ bind = "127.0.0.1:0", tls = { cert = "c" } }]', "listeners[0].tls.key: is missing"),
+            (
+                'listeners = [{ bind = "127.0.0.1:0", tls = { cert = "c" } }]',
+                "listeners[0].tls: cert and key belong together: name both",
+            ),
             ("listeners = []", "listeners: needs at least 1 entry"),
             ("workers = 1", "listeners: is missing"),
             (

@@ -1,0 +1,85 @@
+"""The PROXY protocol, versions 1 and 2: a proxy before us says, before anything else, who the client is.
+
+Owns the header's bytes, as HAProxy's proxy-protocol.txt has them. Does not decide who may send one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from gateway.listeners.peeking import Incomplete
+
+SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+"""What version 2 begins with."""
+MAX_V1_BYTES = 107
+MAX_V2_BYTES = 16 + 4096
+"""Addresses take 216 at most; the rest is what proxies add."""
+
+_V1 = re.compile(rb"PROXY (?:UNKNOWN(?: [^\r\n]*)?|(TCP[46]) (\S+) (\S+) (\d{1,5}) (\d{1,5}))\r\n").fullmatch
+_LOCAL, _PROXY = 0, 1
+_IPV4, _IPV6 = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyHeader:
+    """What a header says."""
+
+    size: int
+    """Its length in bytes; what follows is the client's."""
+    client: str = ""
+    """The client's address; empty if the header speaks of nobody: a health check of the proxy's own."""
+    client_port: int = 0
+
+
+def read_proxy_header(data: bytes) -> ProxyHeader:
+    """The header that a connection begins with.
+
+    Raises Incomplete as long as it is not whole, ValueError if it is none.
+    """
+    if data.startswith(SIGNATURE):
+        return _read_v2(data)
+    if SIGNATURE.startswith(data[: len(SIGNATURE)]):
+        raise Incomplete(len(data) + 1)
+    return _read_v1(data)
+
+
+def _read_v1(data: bytes) -> ProxyHeader:
+    line, found, _ = data[:MAX_V1_BYTES].partition(b"\r\n")
+    if not found:
+        if not (b"PROXY ".startswith(line[:6]) and len(line) < MAX_V1_BYTES):
+            raise ValueError("no PROXY header")
+        raise Incomplete(len(data) + 1)
+    match = _V1(line + b"\r\n")
+    if match is None:
+        raise ValueError("no PROXY header of version 1")
+    size = len(line) + 2
+    if match[1] is None:
+        return ProxyHeader(size)
+    client, port = match[2].decode("latin-1"), int(match[4])
+    address = ipaddress.ip_address(client)  # a ValueError, too
+    if address.version != int(match[1][3:]) or port > 65535:
+        raise ValueError("an address in the PROXY header is none of its kind")
+    return ProxyHeader(size, str(address), port)
+
+
+def _read_v2(data: bytes) -> ProxyHeader:
+    if len(data) < 16:
+        raise Incomplete(16)
+    version, command = data[12] >> 4, data[12] & 0x0F
+    family, size = data[13] >> 4, 16 + int.from_bytes(data[14:16], "big")
+    if version != 2 or command not in (_LOCAL, _PROXY) or size > MAX_V2_BYTES:
+        raise ValueError("no PROXY header of version 2")
+    if len(data) < size:
+        raise Incomplete(size)
+    if command == _LOCAL or family not in (_IPV4, _IPV6):
+        return ProxyHeader(size)  # what belongs to other families tells of no address that we know
+    width = 4 if family == _IPV4 else 16
+    addresses = data[16:size]
+    if len(addresses) < 2 * width + 4:
+        raise ValueError("the addresses of the PROXY header end too early")
+    client = ipaddress.ip_address(addresses[:width])
+    if isinstance(client, ipaddress.IPv6Address) and client.ipv4_mapped:
+        client = client.ipv4_mapped
+    return ProxyHeader(size, str(client), int.from_bytes(addresses[2 * width : 2 * width + 2], "big"))

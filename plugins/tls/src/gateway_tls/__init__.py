@@ -1,0 +1,81 @@
+"""The plugin `tls`: several certificates, client certificates, redirects to HTTPS, HSTS."""
+
+from __future__ import annotations
+
+from gateway import Exchange, PluginConfig, Registry, Response, hookimpl
+from gateway_tls.identity import IdentityFields
+from gateway_tls.settings import HSTS, ClientCertificates, Identity, ListenerKeys, Pair, Redirect
+from gateway_tls.termination import Termination
+
+__all__ = ["HSTS", "TLS", "ClientCertificates", "Identity", "ListenerKeys", "Pair", "Redirect", "Termination"]
+
+
+class TLS:
+    """Terminate TLS with several certificates or with clients' own, and have clients use it.
+
+    Brings the keys of a listener's `tls` beyond `cert` and `key`.
+    """
+
+    api = 1
+
+    class Config(PluginConfig):
+        """What is said and done on every route."""
+
+        redirect: Redirect | None = None
+        """Send clients of listeners without TLS to the one with it; `{}` is enough."""
+        hsts: HSTS = HSTS()
+        """Have browsers come by TLS only."""
+        identity: Identity | None = None
+        """Tell endpoints by which certificate a client has come; `{}` is enough."""
+
+    def __init__(self, config: Config) -> None:
+        self._redirect = config.redirect
+        self._identity = IdentityFields(config.identity) if config.identity else None
+        self._hsts = _hsts_value(config.hsts)
+        # Takes the hook away: even one that does nothing costs each exchange.
+        if not self._redirect and not self._identity:
+            self.on_request = None  # type: ignore[assignment,method-assign]
+        if not self._hsts:
+            self.on_response = None  # type: ignore[assignment,method-assign]
+
+    @hookimpl
+    def register(self, registry: Registry) -> None:
+        """Bring what terminates TLS at an edge."""
+        registry.add("terminator", "tls", Termination)
+
+    @hookimpl
+    def on_request(self, exchange: Exchange) -> Response | None:
+        """Send plaintext away; tell endpoints who the client is."""
+        if self._redirect and not _is_secure(exchange):
+            return self._redirection(exchange, self._redirect)
+        if self._identity:
+            self._identity.apply(exchange)
+        return None
+
+    def _redirection(self, exchange: Exchange, redirect: Redirect) -> Response:
+        request = exchange.request
+        port = "" if redirect.to_port == 443 else f":{redirect.to_port}"
+        location = f"https://{request.host}{port}".encode() + (request.target or b"/")
+        return Response(redirect.status, {"location": location})
+
+    @hookimpl
+    def on_response(self, exchange: Exchange, response: Response) -> None:
+        """RFC 6797 7.2: never over plaintext."""
+        if _is_secure(exchange):
+            response.headers.set_default(b"strict-transport-security", self._hsts)
+
+
+def _is_secure(exchange: Exchange) -> bool:
+    """Whether the client speaks TLS: with us, or with a trusted proxy before us that says so."""
+    request = exchange.request
+    if request.scheme in ("https", "wss"):
+        return True
+    return exchange.app.is_trusted(request) and request.headers.get(b"x-forwarded-proto", b"") == b"https"
+
+
+def _hsts_value(hsts: HSTS) -> bytes:
+    if not hsts.max_age:
+        return b""
+    words = [f"max-age={int(hsts.max_age)}"]
+    words += ["includeSubDomains"] * hsts.include_subdomains + ["preload"] * hsts.preload
+    return "; ".join(words).encode()

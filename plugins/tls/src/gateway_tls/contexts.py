@@ -1,0 +1,89 @@
+"""OpenSSL contexts: what is spoken with clients, with which certificate, and who has to show one.
+
+Owns the policies. The ciphers are those of Mozilla's server-side recommendations, of which the ones with
+finite-field Diffie-Hellman are left out: every client that knows them knows elliptic curves.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from gateway_tls.settings import ClientCertificates, ListenerKeys, Pair
+
+CIPHERS = ":".join((
+    "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305",
+))  # fmt: skip
+"""Of TLS 1.2; those of 1.3 are all good."""
+
+
+class UnfitFile(ValueError):
+    """A file cannot be used; the text names key, file and reason, the key first."""
+
+
+def server_context(keys: ListenerKeys, pair: Pair, where: str, protocols: tuple[str, ...]) -> ssl.SSLContext:
+    """A context that serves one certificate. Raises UnfitFile; `where` is the key path of the pair."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    is_modern = keys.policy == "modern" or keys.min_version == "1.3"
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if is_modern else ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    # A client that asks for new keys over and over would have us do all the work (CVE-2011-1473).
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(list(protocols))
+    _load_pair(context, pair, where)
+    if keys.client is not None:
+        _ask_clients(context, keys.client)
+    return context
+
+
+def _load_pair(context: ssl.SSLContext, pair: Pair, where: str) -> None:
+    cert, key = pair.cert, pair.key
+    for name, path in (("cert", cert), ("key", key)):
+        _check_readable(path, f"{where}.{name}")
+    try:
+        context.load_cert_chain(cert, key, password=_refuse)
+    except _Encrypted:
+        raise UnfitFile(
+            f"{where}.key: {key} is encrypted; nobody is there to be asked: name a file with the key as it is"
+        ) from None
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            what = f"the key {key} does not belong to the certificate {cert}"
+        elif error.reason == "EE_KEY_TOO_SMALL":
+            what = f"the key of {cert} is too small; RSA needs 2048 bits"
+        else:
+            what = f"{cert} and {key} are no certificate and key in PEM form"
+        raise UnfitFile(f"{where}: {what}") from None
+
+
+def _ask_clients(context: ssl.SSLContext, client: ClientCertificates) -> None:
+    context.verify_mode = ssl.CERT_REQUIRED if client.mode == "required" else ssl.CERT_OPTIONAL
+    _load_trusted(context, client.ca, ".client.ca")
+    if client.crl is not None:
+        _load_trusted(context, client.crl, ".client.crl")
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+
+
+def _load_trusted(context: ssl.SSLContext, path: Path, where: str) -> None:
+    _check_readable(path, where)
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError:
+        raise UnfitFile(f"{where}: {path} holds nothing in PEM form that could be used here") from None
+
+
+def _check_readable(path: Path, where: str) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UnfitFile(f"{where}: {path}: {error.strerror}") from None
+
+
+class _Encrypted(Exception):
+    """A key that asks for a pass phrase."""
+
+
+def _refuse() -> str:
+    """In the place of OpenSSL's prompt, which holds up everything."""
+    raise _Encrypted

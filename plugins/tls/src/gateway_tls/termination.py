@@ -1,0 +1,155 @@
+"""Take TLS off the connections of one listener: a context for each certificate, made anew when files change.
+
+Owns the contexts of the moment and the watch over their files. How one is made is `contexts`' business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway import App, ClientHello, ConfigurationError, hookimpl
+from gateway_tls.certificates import ByName, Facts, days_left, read_facts
+from gateway_tls.contexts import UnfitFile, server_context
+from gateway_tls.settings import ListenerKeys
+from gateway_tls.tickets import TicketKeys, set_ticket_key
+
+log = logging.getLogger("gateway.tls")
+
+LOOK_SECONDS = 2.0
+"""Between two looks at the files."""
+SOON_DAYS = 14
+"""So long before its end a certificate is warned of, each day."""
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """What is served at one time."""
+
+    every: tuple[ssl.SSLContext, ...]
+    """The default first."""
+    by_name: ByName[ssl.SSLContext]
+    facts: tuple[Facts, ...]
+
+
+class Termination:
+    """The strategy `tls` of the kind `terminator`: certificates by name, client certificates."""
+
+    Config = ListenerKeys
+
+    def __init__(self, config: ListenerKeys, protocols: tuple[str, ...]) -> None:
+        self._keys = config
+        self._protocols = protocols
+        try:
+            self._contexts = self._load()
+        except UnfitFile as error:
+            raise ConfigurationError(str(error)) from None
+        self._watching: asyncio.Task[None] | None = None
+        self._ticket_keys: TicketKeys | None = None
+        self._ticket_key = b""
+
+    def context(self, hello: ClientHello) -> ssl.SSLContext:
+        """The context of the certificate that is for the host which the client wants."""
+        contexts = self._contexts
+        found = contexts.by_name.find(hello.server_name)
+        if found is not None:
+            return found
+        if self._keys.unknown_name == "refuse":
+            raise ValueError(f"no certificate is for {hello.server_name!r}")
+        return contexts.every[0]
+
+    def _load(self) -> Contexts:
+        """Make all contexts. Raises UnfitFile."""
+        keys = self._keys
+        named: dict[str, ssl.SSLContext] = {}
+        made: list[ssl.SSLContext] = []
+        facts: list[Facts] = []
+        own = len(keys.pairs) - len(keys.certificates)
+        for number, pair in enumerate(keys.pairs):
+            where = "" if number < own else f".certificates[{number - own}]"
+            context = server_context(keys, pair, where, self._protocols)
+            made.append(context)
+            facts.append(read_facts(pair.cert))
+            for name in facts[-1].names:
+                named.setdefault(name, context)
+        return Contexts(tuple(made), ByName(named), tuple(facts))
+
+    # -- files that change -------------------------------------------------------------------------------------
+
+    @property
+    def _files(self) -> list[Path]:
+        client = self._keys.client
+        others = [client.ca, client.crl] if client is not None else []
+        pairs = [path for pair in self._keys.pairs for path in (pair.cert, pair.key)]
+        return [*pairs, *(path for path in others if path is not None)]
+
+    @hookimpl
+    async def startup(self, app: App) -> None:
+        """Begin to watch the files; share the key of tickets."""
+        self._ticket_keys = TicketKeys(app, self._take_ticket_key)
+        self._watching = asyncio.create_task(self._watch(app))
+
+    @hookimpl
+    async def shutdown(self, app: App) -> None:
+        """End that."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._ticket_keys is not None:
+            self._ticket_keys.close()
+
+    def _take_ticket_key(self, key: bytes) -> None:
+        self._ticket_key = key
+        for context in self._contexts.every:
+            set_ticket_key(context, key)
+
+    async def _watch(self, app: App) -> None:
+        seen = await asyncio.to_thread(self._look)
+        loop = asyncio.get_running_loop()
+        warned = loop.time() - 86400
+        while True:
+            if app.once("tls") and loop.time() - warned >= 86400:
+                warned = loop.time()
+                self._warn()
+            await asyncio.sleep(LOOK_SECONDS)
+            now = await asyncio.to_thread(self._look)
+            if now != seen:
+                seen = now
+                await self._renew(app)
+
+    def _look(self) -> list[tuple[int, int, int]]:
+        """Something that is another whenever a file is."""
+        looks = []
+        for path in self._files:
+            try:
+                status = path.stat()
+                looks.append((status.st_ino, status.st_mtime_ns, status.st_size))
+            except OSError:
+                looks.append((0, 0, 0))
+        return looks
+
+    async def _renew(self, app: App) -> None:
+        """Serve what the files hold now; what was served stays if they cannot be used, as in mid-change."""
+        try:
+            self._contexts = await asyncio.to_thread(self._load)
+            if self._ticket_key:
+                self._take_ticket_key(self._ticket_key)
+        except (UnfitFile, ValueError) as error:
+            log.warning("tls%s; what was there before stays in use", error)
+            return
+        if app.once("tls"):
+            log.info("tls: certificates are taken up anew: %s", ", ".join(self._names()))
+            self._warn()
+
+    def _names(self) -> list[str]:
+        return [" ".join(facts.names) or "without a name" for facts in self._contexts.facts]
+
+    def _warn(self) -> None:
+        for pair, facts in zip(self._keys.pairs, self._contexts.facts, strict=True):
+            left = days_left(facts.ends)
+            if left < 0:
+                log.warning("tls: %s has expired: clients refuse it; put a new one there", pair.cert)
+            elif left < SOON_DAYS:
+                log.warning("tls: %s expires in %.1f days; put a new one there", pair.cert, left)
