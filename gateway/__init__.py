@@ -36,6 +36,7 @@ from gateway.semantics import (
     parse_ranges,
     ranged,
 )
+from gateway.watching import watch_files
 
 from gateway.app import App  # isort: skip  # last: it stands on all the others
 from gateway.upstream.balancer import Balancer
@@ -99,4 +100,5 @@ __all__ = [
     "parse_date",
     "parse_ranges",
     "ranged",
+    "watch_files",
 ]

@@ -52,9 +52,9 @@ def _expiry(ends: float, now: float) -> str:
     """What to warn of, if anything: an expired certificate is served all the same."""
     day = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%d %H:%M UTC")
     if ends <= now:
-        return f"expired on {day}: clients refuse it; put a new one there, then reload"
+        return f"expired on {day}: clients refuse it; put a new one there"
     if ends <= now + SOON_DAYS * 86400:
-        return f"expires on {day}; put a new one there, then reload"
+        return f"expires on {day}; put a new one there"
     return ""
 
 

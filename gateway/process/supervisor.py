@@ -6,12 +6,13 @@ Owns the order of start, reload, rolling restart and stop. Serves no exchange it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ from gateway.process.crew import Crew
 from gateway.process.history import History
 from gateway.process.member import Member
 from gateway.process.nursery import Nursery
+from gateway.watching import watch_files
 
 log = logging.getLogger("gateway.supervisor")
 
+DAY_SECONDS = 86400.0
 PROBATION_SECONDS = 1.0
 """So long the first worker with other certificates must live: a certificate that the server does not bear ends it
 only after it was ready."""
@@ -50,7 +53,7 @@ class Supervisor:
         self._crew = Crew(self._member, self._history)
         self._certificates = Certificates("", ())
         """Those that are in use."""
-        self._reloading: set[asyncio.Task[Any]] = set()
+        self._jobs: set[asyncio.Task[Any]] = set()
         self._changing = asyncio.Lock()
         self._stop = asyncio.Event()
         self._is_impatient = asyncio.Event()
@@ -69,6 +72,8 @@ class Supervisor:
             self._handle_signals()
             if await self._start():
                 self._announce()
+                self._begin(watch_files(self._certificate_files, self.reload))
+                self._begin(self._warn_daily())
                 await self._stop.wait()
         finally:
             server.close()
@@ -128,7 +133,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate)
-        loop.add_signal_handler(signal.SIGHUP, self._begin_reload)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self.reload()))
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
 
     def _reopen_logs(self) -> None:
@@ -142,10 +147,10 @@ class Supervisor:
             self._is_impatient.set()
         self._stop.set()
 
-    def _begin_reload(self) -> None:
-        task = asyncio.ensure_future(self.reload())
-        self._reloading.add(task)
-        task.add_done_callback(self._reloading.discard)
+    def _begin(self, job: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
 
     # -- change ------------------------------------------------------------------------------------------------
 
@@ -223,6 +228,19 @@ class Supervisor:
 
     def _are_others(self, certificates: Certificates) -> bool:
         return certificates.fingerprint != self._certificates.fingerprint
+
+    def _certificate_files(self) -> Iterator[Path]:
+        """What the server core serves; an edge looks after its own."""
+        for listener in self._settings.listeners:
+            if listener.tls is not None and not listener.tls.extras:
+                yield from filter(None, (listener.tls.cert, listener.tls.key))
+
+    async def _warn_daily(self) -> None:
+        while True:
+            await asyncio.sleep(DAY_SECONDS)
+            with contextlib.suppress(ConfigurationError):  # files that are wrong now were told of when they changed
+                self._certificates = check_certificates(self._settings.listeners, self._source.name)
+            self._warn()
 
     def _warn(self) -> None:
         for line in self._certificates.warnings:

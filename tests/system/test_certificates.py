@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import shutil
 import signal
 import ssl
 import subprocess
@@ -15,7 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.testing import Certificate, require_program, run_command, site_text, wait_for_workers
+from gateway.testing import (
+    Authority,
+    Certificate,
+    require_program,
+    run_command,
+    site_text,
+    wait_for_workers,
+    wait_until,
+)
 
 
 def site_with(cert: Path, key: Path, **settings: object) -> str:
@@ -184,3 +193,27 @@ def test_a_worker_that_dies_again_and_again_is_given_pauses_and_the_status_tells
     assert site.reload().returncode == 0
     wait_for_workers(site, 1)
     assert site.get().status == 200
+
+
+def test_a_renewed_certificate_is_served_without_a_word_to_the_gateway(gateway, origin, authority, tmp_path):
+    old, new = authority.issue("localhost"), Authority(tmp_path, "New").issue("localhost")
+    cert, key = tmp_path / "c.pem", tmp_path / "c.key"
+    shutil.copy(old.cert, cert)
+    shutil.copy(old.key, key)
+    listeners = [{"bind": "127.0.0.1:0", "tls": {"cert": cert, "key": key}}]
+    site = gateway(endpoints=[origin()], listeners=listeners)
+
+    def serves(certificate: Certificate) -> bool:
+        try:
+            site.connect(tls=certificate.client_context(), server_name="localhost").close()
+        except ssl.SSLCertVerificationError:
+            return False
+        return True
+
+    shutil.copy(new.cert, cert)  # half of the change
+    site.wait_for_log("reload failed: ")
+    assert "does not belong to the certificate" in site.log
+    assert serves(old)
+    shutil.copy(new.key, key)
+    wait_until(lambda: serves(new), within=15)
+    site.wait_for_log("workers replaced one by one")

@@ -9,9 +9,10 @@ import asyncio
 import logging
 import ssl
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from gateway import App, ClientHello, ConfigurationError, hookimpl
+from gateway import App, ClientHello, ConfigurationError, hookimpl, watch_files
 from gateway_tls.certificates import ByName, Facts, days_left, read_facts
 from gateway_tls.contexts import UnfitFile, server_context
 from gateway_tls.settings import ListenerKeys
@@ -19,8 +20,7 @@ from gateway_tls.tickets import TicketKeys, set_ticket_key
 
 log = logging.getLogger("gateway.tls")
 
-LOOK_SECONDS = 2.0
-"""Between two looks at the files."""
+DAY_SECONDS = 86400.0
 SOON_DAYS = 14
 """So long before its end a certificate is warned of, each day."""
 
@@ -47,7 +47,7 @@ class Termination:
             self._contexts = self._load()
         except UnfitFile as error:
             raise ConfigurationError(str(error)) from None
-        self._watching: asyncio.Task[None] | None = None
+        self._jobs: list[asyncio.Task[None]] = []
         self._ticket_keys: TicketKeys | None = None
         self._ticket_key = b""
 
@@ -90,13 +90,14 @@ class Termination:
     async def startup(self, app: App) -> None:
         """Begin to watch the files; share the key of tickets."""
         self._ticket_keys = TicketKeys(app, self._take_ticket_key)
-        self._watching = asyncio.create_task(self._watch(app))
+        jobs = (watch_files(lambda: self._files, partial(self._renew, app)), self._warn_daily(app))
+        self._jobs = [asyncio.create_task(job) for job in jobs]
 
     @hookimpl
     async def shutdown(self, app: App) -> None:
         """End that."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for job in self._jobs:
+            job.cancel()
         if self._ticket_keys is not None:
             self._ticket_keys.close()
 
@@ -105,30 +106,11 @@ class Termination:
         for context in self._contexts.every:
             set_ticket_key(context, key)
 
-    async def _watch(self, app: App) -> None:
-        seen = await asyncio.to_thread(self._look)
-        loop = asyncio.get_running_loop()
-        warned = loop.time() - 86400
+    async def _warn_daily(self, app: App) -> None:
         while True:
-            if app.once("tls") and loop.time() - warned >= 86400:
-                warned = loop.time()
+            if app.once("tls"):
                 self._warn()
-            await asyncio.sleep(LOOK_SECONDS)
-            now = await asyncio.to_thread(self._look)
-            if now != seen:
-                seen = now
-                await self._renew(app)
-
-    def _look(self) -> list[tuple[int, int, int]]:
-        """Something that is another whenever a file is."""
-        looks = []
-        for path in self._files:
-            try:
-                status = path.stat()
-                looks.append((status.st_ino, status.st_mtime_ns, status.st_size))
-            except OSError:
-                looks.append((0, 0, 0))
-        return looks
+            await asyncio.sleep(DAY_SECONDS)
 
     async def _renew(self, app: App) -> None:
         """Serve what the files hold now; what was served stays if they cannot be used, as in mid-change."""
