@@ -17,6 +17,7 @@ from gateway.cli import endpoints, show
 from gateway.cli.asking import admin_option, ask_running, site_argument
 from gateway.cli.demo import demo
 from gateway.cli.explain import explain
+from gateway.cli.self_signed import with_self_signed
 from gateway.config.loader import Source, load
 from gateway.errors import ConfigurationError
 from gateway.process.logs import set_up_logging
@@ -67,6 +68,11 @@ _root = click.option(
     type=click.Path(exists=True, file_okay=False),
     help="Serve the files of this folder; what is not there goes to the endpoints (needs gateway-static).",
 )
+_self_signed = click.option(
+    "--tls-self-signed",
+    is_flag=True,
+    help="Terminate TLS with a certificate of our own making, for local work (needs gateway-tls).",
+)
 _workers = click.option("--workers", type=click.IntRange(1, 256), help="Worker processes; default: one a core.")
 
 
@@ -75,14 +81,21 @@ _workers = click.option("--workers", type=click.IntRange(1, 256), help="Worker p
 @_listen
 @_upstream
 @_root
+@_self_signed
 @_workers
 def run(
-    target: str, listen: tuple[str, ...], upstream: tuple[str, ...], root: str | None, workers: int | None
+    target: str,
+    listen: tuple[str, ...],
+    upstream: tuple[str, ...],
+    root: str | None,
+    tls_self_signed: bool,
+    workers: int | None,
 ) -> None:
     """Serve a site file, or a profile with --listen and --upstream."""
 
     def read() -> Source:
-        return load(target, listen=listen, upstream=upstream, workers=workers, root=root)
+        source = load(target, listen=listen, upstream=upstream, workers=workers, root=root)
+        return with_self_signed(source) if tls_self_signed else source
 
     set_up_logging("info")
     asyncio.run(Supervisor(read, target).run())
