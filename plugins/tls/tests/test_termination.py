@@ -6,14 +6,31 @@ import base64
 import datetime
 import os
 import shutil
+import socket
 import ssl
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from websockets.sync.client import connect
+from websockets.sync.server import serve
 
-from gateway.testing import Authority, Certificate, Client, GatewayProcess, Origin, wait_until
+from gateway.testing import (
+    Authority,
+    Certificate,
+    Client,
+    CutShort,
+    GatewayProcess,
+    Origin,
+    OriginConnection,
+    SeenRequest,
+    reply,
+    require_program,
+    wait_until,
+)
 
 GET = b"GET /a?b HTTP/1.1\r\nHost: a.test\r\n\r\n"
 
@@ -172,6 +189,52 @@ def test_a_client_that_does_not_finish_its_handshake_is_closed_on(edge, data):
     with edge.connect(BY_NAME) as client:
         client.send(data)
         assert client.is_closed_by_peer(within=5)
+
+
+# -- what passes over it -------------------------------------------------------------------------------------------
+
+
+def test_http_2_and_large_bodies_pass_unharmed_both_ways(edge, app, certificates, tmp_path):
+    blob = bytes(range(256)) * 16384  # 4 MiB
+    (tmp_path / "blob").write_bytes(blob)
+    app.answer(lambda connection, request: connection.send(reply(connection.read_body(request))))
+    command = [require_program("curl"), "--silent", "--http2", "--data-binary", f"@{tmp_path / 'blob'}"]
+    command += ["--cacert", str(certificates["a"].ca), "--connect-to", f"::127.0.0.1:{edge.port}"]
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path / "answer"), "--write-out", "%{http_version}", "https://a.test/"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == "2"
+    assert (tmp_path / "answer").read_bytes() == blob
+
+
+def test_a_websocket_passes(gateway, certificates):
+    """With a message that takes more than one record, both ways."""
+    with serve(lambda connection: [connection.send(message) for message in connection], "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        pair = {"cert": certificates["a"].cert, "key": certificates["a"].key}
+        listener = {"bind": "127.0.0.1:0", "tls": {"certificates": [pair]}}
+        site = gateway(endpoints=[endpoint], plugins=["tls"], listeners=[listener])
+        tls = certificates["a"].client_context()
+        with connect(f"wss://a.test:{site.port}/", sock=socket.create_connection(site.address), ssl=tls) as client:
+            for message in ("a", "b" * 300_000):
+                client.send(message)
+                assert client.recv(timeout=10) == message
+        server.shutdown()
+
+
+def test_an_answer_that_is_cut_does_not_look_whole(edge, app, authority):
+    def cut(connection: OriginConnection, request: SeenRequest) -> None:
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        connection.close()
+
+    app.answer(cut)
+    with edge.connect(BY_NAME, tls=context(authority), server_name="a.test") as client, pytest.raises(CutShort):
+        client.request(GET)
 
 
 # -- certificates of clients ---------------------------------------------------------------------------------------
