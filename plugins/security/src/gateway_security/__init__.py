@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from gateway_security.ip_filter import IpFilter
+
+__all__ = ["IpFilter"]
