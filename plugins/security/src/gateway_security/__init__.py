@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway_security.block_rules import BlockRules, Rule
 from gateway_security.ip_filter import IpFilter
 
-__all__ = ["IpFilter"]
+__all__ = ["BlockRules", "IpFilter", "Rule"]
