@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Iterable
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from gateway_security import BlockRules
@@ -74,18 +75,21 @@ def test_another_path_is_not_found(target):
 
 
 SEGMENTS = st.lists(st.text("abcdefgh", min_size=1, max_size=4), min_size=1, max_size=4)
-BETWEEN = st.lists(
-    st.sampled_from(["/", "/./", "//", "/x/../", "\\", "/;p/", ";q=1/", "/.;/", "/x/y/..;z/../"]), min_size=9
-)
+GAPS = st.sampled_from(["/", "/./", "//", "/x/../", "\\", "/;p/", ";q=1/", "/.;/", "/x/y/..;z/../"])
 
 
-@given(SEGMENTS, BETWEEN, st.lists(st.booleans(), min_size=99))
-def test_no_disguise_hides_a_path(segments, between, is_encoded):
-    disguised = "".join(f"{gap}{segment}" for gap, segment in zip(between, segments, strict=False))
+@given(SEGMENTS, st.lists(GAPS, min_size=4, max_size=4), st.integers(0, 2**80))
+def test_no_disguise_hides_a_path(segments, gaps, encoded):
+    disguised = "".join(f"{gap}{segment}" for gap, segment in zip(gaps, segments, strict=False))
     disguised = disguised if disguised.startswith(("/", "\\")) else f"/{disguised}"
-    flags = iter(is_encoded)
-    raw = "".join(f"%{ord(letter):02x}" if next(flags, False) else letter for letter in disguised)
+    letters = enumerate(disguised)
+    raw = "".join(f"%{ord(letter):02x}" if encoded >> place & 1 else letter for place, letter in letters)
     assert f"/{'/'.join(segments)}".encode() in path_forms(raw.encode())
+
+
+@given(st.binary(max_size=20) | st.text("%aF0/", max_size=20).map(str.encode))
+def test_decoding_is_that_of_urls(raw):
+    assert text_forms(b"%" + raw)[1] == unquote_to_bytes(b"%" + raw.replace(b"+", b" "))
 
 
 @given(st.binary(max_size=40))
@@ -110,6 +114,13 @@ def test_a_path_in_which_nothing_was_found_is_remembered_and_no_other():
         ]
     assert plugin._clean == {b"/a"}
     assert [watch.found for watch in plugin._watches] == [2, 2]
+
+
+def test_no_more_paths_are_remembered_than_there_is_room_for(monkeypatch):
+    monkeypatch.setattr("gateway_security.block_rules.MOST_REMEMBERED", 2)
+    plugin = block_rules({"admin": ADMIN})
+    assert [status(plugin, f"/{number}") for number in range(3)] == [200] * 3
+    assert plugin._clean == {b"/2"}
 
 
 # -- other places ----------------------------------------------------------------------------------------------
@@ -265,7 +276,8 @@ def test_a_hundred_rules_find_what_each_of_them_would():
         ({"rules": {"a": {"where": "header:a b", "patterns": "a"}}}, r"rules\.a\.where\.0.*is not a token"),
         ({"rules": {"a": {**ADMIN, "status": 200}}}, r"rules\.a\.status.*400"),
         ({"rules": {"a": {**ADMIN, "pattern": "x"}}}, "unknown key 'pattern'; did you mean 'patterns'"),
-        ({"builtin": ["dotfiles"]}, r"builtin.*'dot-files'"),
+        ({"builtin": ["dotfiles"]}, r"^1 validation error.*builtin\n.*a list of 'dot-files', .*, not 'dotfiles'"),
+        ({"builtin": "all"}, "not 'all'"),
         ({"max_body": 0}, "max_body"),
     ],
 )  # fmt: skip

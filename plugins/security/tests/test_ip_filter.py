@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 from gateway_security import IpFilter
@@ -13,7 +15,7 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 from pydantic import ValidationError
 
-from gateway import ClientError, Exchange, Request
+from gateway import ClientError, Exchange, Metrics, Request
 from gateway.pipeline import Pipeline
 from gateway.testing import GatewayDied, wait_until
 
@@ -88,6 +90,13 @@ def test_a_client_that_was_let_in_is_remembered_and_one_that_was_refused_is_aske
         assert passes(plugin, "192.0.2.2")
         assert not passes(plugin, "192.0.2.1")
     assert plugin._passed == {"192.0.2.2"}
+
+
+def test_no_more_clients_are_remembered_than_there_is_room_for(monkeypatch):
+    monkeypatch.setattr("gateway_security.ip_filter.MOST_REMEMBERED", 2)
+    plugin = ip_filter(deny=["192.0.2.1"])
+    assert all(passes(plugin, f"192.0.2.{number}") for number in (2, 3, 4))
+    assert plugin._passed == {"192.0.2.4"}
 
 
 @pytest.mark.parametrize("settings", [{}, {"allow": ["10.0.0.0/8"], "default": "allow"}])
@@ -188,6 +197,28 @@ async def test_a_file_that_comes_back_just_as_it_was_is_read_again(tmp_path):
     os.rename(hidden, listed)
     await plugin.look()
     assert not passes(plugin, "192.0.2.1")
+
+
+async def test_files_are_looked_at_until_shutdown_whatever_a_look_runs_into(tmp_path, monkeypatch, caplog):
+    listed = tmp_path / "bad.txt"
+    listed.write_text("192.0.2.1\n")
+    plugin = ip_filter(deny_files=[str(listed)], check_interval="1ms")
+    look, looks = plugin.look, []
+
+    async def fails_once():
+        looks.append(1)
+        if len(looks) == 1:
+            raise RuntimeError("a test")
+        await look()
+
+    monkeypatch.setattr(plugin, "look", fails_once)
+    app = SimpleNamespace(metrics=Metrics())
+    await plugin.startup(app)
+    listed.write_text("192.0.2.2\n")
+    await asyncio.to_thread(wait_until, lambda: not passes(plugin, "192.0.2.2"))
+    await plugin.shutdown(app)
+    assert plugin._task.done()
+    assert "ip-filter: files could not be looked at" in caplog.text
 
 
 # -- countries ---------------------------------------------------------------------------------------------------

@@ -50,6 +50,15 @@ def _check_pattern(value: str) -> str:
     return check_pattern(value)
 
 
+def _check_builtin(value: object) -> object:
+    """Told here in one line: of a choice of types pydantic has an error for each."""
+    listed = () if isinstance(value, bool) else value if isinstance(value, list | tuple) else (value,)
+    for name in listed:
+        if name not in BUILTIN:
+            raise ValueError(f"expected true, false or a list of {', '.join(map(repr, BUILTIN))}, not {name!r}")
+    return value
+
+
 def _as_list(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
@@ -88,7 +97,7 @@ class BlockRules:
 
         rules: dict[str, Rule] = {}
         """Rules by name. Of those that refuse at one place the first, in this order, gives the status."""
-        builtin: tuple[BuiltinName, ...] | bool = False
+        builtin: Annotated[tuple[BuiltinName, ...] | bool, BeforeValidator(_check_builtin)] = False
         """The rules that come with the plugin: all of them, none, or those of the list."""
         log_only: bool = False
         """Let every request pass, and only log and count what is found."""

@@ -10,7 +10,7 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-from gateway_security.network_list import ENTRY_BITS, PREFIX_BITS, NetworkList
+from gateway_security.network_list import ENTRY_BITS, PREFIX_BITS, NetworkList, unhurried
 
 NOWHERE = 0
 """The entry of an address that is in no network."""
@@ -59,7 +59,7 @@ def _stretches(lists: Iterable[list[int]], size: int) -> tuple[list[bytes], list
             end, _ = around.pop()
             begin(end, around[-1][1] if around else NOWHERE)
 
-    for number in heapq.merge(*lists):
+    for number in unhurried(heapq.merge(*lists)):
         entry = number & (1 << ENTRY_BITS) - 1
         network = number >> ENTRY_BITS
         first, prefix = network >> PREFIX_BITS, network & (1 << PREFIX_BITS) - 1

@@ -44,7 +44,7 @@ class WatchedFile(Generic[T]):
             self._fail(error)
             return False
         self._failing = ""
-        log.info("%s: read anew", self._name)
+        log.info("%s: read anew: %r", self._name, self.content)
         return True
 
     def _look_at(self) -> tuple[int, ...]:
