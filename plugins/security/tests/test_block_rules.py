@@ -253,6 +253,7 @@ def test_without_rules_there_is_no_hook(settings):
 def test_a_search_that_ran_out_of_memory_is_made_one_by_one(by_line):
     patterns = PatternSet([("b$", False), ("^a", True), ("x", False)], by_line=by_line)
     assert patterns.found_in(b"aB") == [0, 1]
+    assert patterns._search(b"c\nc") == [3]  # the empty pattern, in every text
     patterns._search = lambda text: None
     assert patterns.found_in(b"aB") == [0, 1]
     assert patterns.found_in(b"A") == []
