@@ -44,8 +44,8 @@ def main(
 ) -> None:
     """Measure CPU µs a request through the gateway and its peers.
 
-    SCENARIO: plain, l7-balancer, sessions, scale, python-hook, tls, large, cache-hit, compress-gzip, compress-zstd,
-    static-small, static-large, plugins; all by default.
+    SCENARIO: plain, l7-balancer, sessions, scale, python-hook, tls, tls-sni, large, cache-hit, compress-gzip,
+    compress-zstd, static-small, static-large, plugins; all by default.
     """
     signal.signal(signal.SIGTERM, _leave)
     given = {"rounds": rounds, "seconds": seconds, "connections": connections}

@@ -22,6 +22,7 @@ def gateway(
     plugins: tuple[str, ...] = (),
     endpoints: int = 1,
     tls: bool = False,
+    by_name: bool = False,
     routes: Routes = (),
     sessions: bool = False,
     files: bool = False,
@@ -30,6 +31,7 @@ def gateway(
 ) -> Contender:
     """One worker. `plugins` are written as the site file has them: names quoted, tables as tables.
 
+    With `by_name` the certificate is one of several that are chosen by name, which takes an edge listener.
     `files` are the lab's, before the endpoints; they need a profile that knows `static`.
     """
 
@@ -48,7 +50,7 @@ def gateway(
             FILES.format(root=lab.files) if files else "",
             "[[listeners]]",
             f'bind = "127.0.0.1:{port}"',
-            _tls(lab) if tls else "",
+            _tls(lab, by_name) if tls else "",
             "[upstreams.app]",
             f"endpoints = {json.dumps([f'http://{address}' for address in lab.origins[:endpoints]])}",
             'health = { path = "/", interval = "1s" }' if sessions else "",
@@ -84,6 +86,7 @@ def _find(group: str, name: str, kind: str) -> EntryPoint:
     return next(iter(found))
 
 
-def _tls(lab: Lab) -> str:
+def _tls(lab: Lab, by_name: bool) -> str:
     cert, key = lab.certificate()
-    return f'tls = {{ cert = "{cert}", key = "{key}" }}'
+    pair = f'{{ cert = "{cert}", key = "{key}" }}'
+    return f"tls = {{ certificates = [{pair}] }}" if by_name else f"tls = {pair}"

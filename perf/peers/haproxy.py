@@ -1,4 +1,4 @@
-"""HAProxy as a reverse proxy over plain HTTP."""
+"""HAProxy as a reverse proxy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SESSIONS = """cookie SRV insert indirect nocache
     default-server check inter 1s"""
 
 
-def haproxy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = False) -> Contender:
+def haproxy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = False, tls: bool = False) -> Contender:
     """One thread, connections to the endpoints always reused; as a `balancer` it does what l7-balancer does."""
 
     def launch(lab: Lab) -> Server:
@@ -35,6 +35,8 @@ def haproxy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = Fals
         conf = lab.fill(
             "haproxy.cfg",
             PORT=port,
+            TLS=_tls(lab) if tls else "",
+            SCHEME="https" if tls else "http",
             BALANCE="leastconn" if balancer else "roundrobin",
             LOG=LOG if balancer else "",
             REQUEST_ID=REQUEST_ID if balancer else "",
@@ -42,6 +44,13 @@ def haproxy(*, endpoints: int = 1, balancer: bool = False, sessions: bool = Fals
             SERVERS="\n    ".join(servers),
         )
         process = lab.run("haproxy", [tools.find("haproxy"), "-db", "-f", conf])
-        return Server(f"http://127.0.0.1:{port}", (process,))
+        return Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}", (process,))
 
     return Contender("haproxy", "haproxy", launch)
+
+
+def _tls(lab: Lab) -> str:
+    """HAProxy wants certificate and key in one file."""
+    both = lab.dir / "both.pem"
+    both.write_text("".join(path.read_text() for path in lab.certificate()))
+    return f"ssl crt {both} alpn http/1.1"
