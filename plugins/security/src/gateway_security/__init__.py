@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from gateway_security.basic_auth import BasicAuth
+from gateway_security.forward_auth import ForwardAuth
 
-__all__ = ["BasicAuth"]
+__all__ = ["BasicAuth", "ForwardAuth"]

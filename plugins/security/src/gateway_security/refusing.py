@@ -30,14 +30,15 @@ class Refusals:
 
     def __call__(self, exchange: Exchange, status: int, why: str, challenge: str = "") -> Response:
         """The error page of a status, with a challenge in WWW-Authenticate; `why` is for log and record alone."""
-        exchange.note(self._plugin, f"refused: {why}")
-        self._log(exchange, status, why)
+        self.record(exchange, status, why)
         response = error_response(exchange, ClientError(why, status=status))
         if challenge:
             response.headers.add(b"www-authenticate", challenge)
         return response
 
-    def _log(self, exchange: Exchange, status: int, why: str) -> None:
+    def record(self, exchange: Exchange, status: int, why: str) -> None:
+        """Take down a refusal that is answered in another way."""
+        exchange.note(self._plugin, f"refused: {why}")
         now = self._clock()
         if now - self._began >= WINDOW_SECONDS:
             if self._count > MAX_LINES:
