@@ -14,7 +14,7 @@ from gateway_security.basic_auth import BasicAuth, read_credentials
 from gateway_security.checking import Busy, Checker
 from gateway_security.passwd_command import passwd
 from gateway_security.refusing import MAX_LINES, Refusals
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -294,6 +294,7 @@ def test_users_that_cannot_be_are_refused_at_load(settings, text, words, tmp_pat
         BasicAuth(config)
 
 
+@settings(deadline=None, database=None, max_examples=60)
 @given(st.binary(max_size=60))
 def test_any_field_is_credentials_or_none(value):
     assert read_credentials(b"Basic " + base64.b64encode(value)) in (None, tuple(value.split(b":", 1)))

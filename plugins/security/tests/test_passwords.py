@@ -7,7 +7,7 @@ import pytest
 from argon2 import PasswordHasher
 from gateway_security.htpasswd import UsersFile, named_users, parse_users
 from gateway_security.passwords import make_hash, parse_hash
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -79,6 +79,7 @@ def test_comments_blank_lines_and_further_fields_are_passed_over():
     assert list(parse_users(text.encode(), "f")) == [b"ana", "zoë".encode()]
 
 
+@settings(deadline=None, database=None, max_examples=60)
 @given(st.binary())
 def test_any_file_is_users_or_one_clear_error(text):
     wrong, users = "f: ", {}

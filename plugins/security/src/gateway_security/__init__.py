@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from gateway_security.basic_auth import BasicAuth
 from gateway_security.forward_auth import ForwardAuth
+from gateway_security.jwt import Jwt
 
-__all__ = ["BasicAuth", "ForwardAuth"]
+__all__ = ["BasicAuth", "ForwardAuth", "Jwt"]

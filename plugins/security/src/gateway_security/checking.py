@@ -47,7 +47,7 @@ class Checker:
     ) -> None:
         self._threads, self._max_waiting, self._seconds = threads, max_waiting, seconds
         self._clock = clock
-        self._key = os.urandom(32)
+        self._hash = hashlib.blake2b(key=os.urandom(32), digest_size=16)
         self._right: LRUCache[bytes, tuple[float, bytes]] = LRUCache(max_known)
         self._wrong: LRUCache[bytes, float] = LRUCache(MAX_WRONG)
         self._running: dict[bytes, asyncio.Task[bytes | None]] = {}
@@ -65,7 +65,9 @@ class Checker:
 
     def digest(self, credentials: bytes) -> bytes:
         """Under what the outcome is remembered."""
-        return hashlib.blake2b(credentials, digest_size=16, key=self._key).digest()
+        hashed = self._hash.copy()
+        hashed.update(credentials)
+        return hashed.digest()
 
     def known(self, digest: bytes) -> bytes | None:
         """The user, if the pair has been found right lately."""
@@ -121,7 +123,7 @@ class Checker:
         Hashes of several kinds and costs take different times. So a stranger's time is one of a user's, and says no
         more than another user's would.
         """
-        number = int.from_bytes(hashlib.blake2b(name, digest_size=8, key=self._key).digest())
+        number = int.from_bytes(self.digest(name))
         return self._hashes[number % len(self._hashes)]
 
     def close(self) -> None:
