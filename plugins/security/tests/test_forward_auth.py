@@ -59,6 +59,13 @@ async def test_the_service_learns_what_is_asked_for_and_gets_no_body():
     assert b"if-none-match" in exchange.request.headers
 
 
+async def test_a_client_cannot_take_away_what_the_service_learns():
+    app = Service()
+    await answer(made(), asked(app, ("connection", "close, X-Forwarded-Uri"), ("x-forwarded-method", "GET")))
+    assert app.asked[0].headers.get_all("connection") == [b"close"]
+    assert app.asked[0].headers.get_all("x-forwarded-method") == [b"GET"]
+
+
 async def test_it_gets_only_the_headers_that_are_listed():
     app = Service()
     fields = [("cookie", "a=b"), ("x-key", "1"), ("accept", "*/*")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 import time
 
 import jwt
@@ -404,7 +405,9 @@ def with_issuer(issuer: Issuer, now: list[float]) -> Jwt:
     def parse(data: bytes):
         return keys_in(data, ["RS256", "ES256"])
 
-    plugin._source = KeySource(issuer.read, parse, pause=30, changed=plugin._known.clear, clock=lambda: now[0])
+    plugin._source = KeySource(
+        issuer.read, parse, pause=30, patience=5, changed=plugin._known.clear, clock=lambda: now[0]
+    )
     return plugin
 
 
@@ -453,6 +456,20 @@ async def test_while_the_issuer_is_away_its_keys_hold_and_without_any_the_answer
     assert await judged(plugin, bearer) == 200
     assert "no token can be checked: connection refused" in caplog.text
     assert "the keys stay as they were: connection refused" in caplog.text
+
+
+async def test_nobody_waits_for_an_issuer_that_says_nothing():
+    held = threading.Event()
+
+    def hang() -> bytes:
+        held.wait(10)
+        return b""
+
+    source = KeySource(hang, lambda data: (), pause=30, patience=0.01, changed=lambda: None)
+    await source.refresh()
+    assert not held.is_set()
+    held.set()
+    await source._task
 
 
 async def test_a_wrong_signature_of_a_known_key_fetches_nothing():

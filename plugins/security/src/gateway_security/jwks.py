@@ -31,12 +31,13 @@ class KeySource:
         parse: Callable[[bytes], tuple[Key, ...]],
         *,
         pause: float,
+        patience: float,
         changed: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.keys: tuple[Key, ...] = ()
         self._read, self._parse, self._changed = read, parse, changed
-        self._pause = pause
+        self._pause, self._patience = pause, patience
         self._clock = clock
         self._next = float("-inf")
         self._task: asyncio.Task[None] | None = None
@@ -58,7 +59,7 @@ class KeySource:
     async def refresh(self) -> None:
         """Have the latest keys, unless they were asked for a moment ago; all who wait share one question.
 
-        A failure is logged and leaves the keys as they are.
+        A failure is logged and leaves the keys as they are. Who has waited long enough goes on with those.
         """
         task = self._task
         if task is None:
@@ -66,7 +67,7 @@ class KeySource:
                 return
             self._next = self._clock() + self._pause
             task = self._task = asyncio.create_task(self._refresh())
-        await asyncio.shield(task)
+        await asyncio.wait((task,), timeout=self._patience)  # name resolution knows no timeout
 
     async def _refresh(self) -> None:
         try:

@@ -99,7 +99,13 @@ class Jwt:
         def parse(document: bytes) -> tuple[Key, ...]:
             return keys_in(document, config.algorithms)
 
-        source = KeySource(read, parse, pause=config.jwks_pause, changed=self._known.clear)
+        source = KeySource(
+            read,
+            parse,
+            pause=config.jwks_pause,
+            patience=config.jwks_timeout,
+            changed=self._known.clear,
+        )
         if config.jwks_file is not None:
             try:
                 source.load()

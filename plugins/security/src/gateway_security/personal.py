@@ -15,9 +15,11 @@ _SAID = frozenset((b"public", b"s-maxage", b"must-revalidate", b"private", b"no-
 def keep_private(response: Response) -> None:
     """Say `private`, unless the upstream has said who may store its response."""
     # hot: once for every response of an upstream
-    for name, value in response.headers.raw:
-        if name == b"cache-control":
-            for directive in value.lower().split(b","):
-                if directive.partition(b"=")[0].strip() in _SAID:
-                    return
-    response.headers.raw.append((b"cache-control", b"private"))
+    raw = response.headers.raw
+    said = [value for name, value in raw if name == b"cache-control"]
+    if not said:
+        raw.append((b"cache-control", b"private"))
+        return
+    directives = b",".join(said)
+    if _SAID.isdisjoint(word.partition(b"=")[0].strip() for word in directives.lower().split(b",")):
+        response.headers.set(b"cache-control", b", ".join([*said, b"private"]))
