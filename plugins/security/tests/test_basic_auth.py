@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway import ConfigurationError, Exchange, Request, Response, hookimpl
+from gateway import Exchange, Request, Response, hookimpl
 from gateway.pipeline import Pipeline
 from gateway.testing import reply
 
@@ -289,7 +289,7 @@ def test_settings_that_cannot_be_are_refused(settings, words):
 def test_users_that_cannot_be_are_refused_at_load(settings, text, words, tmp_path):
     (tmp_path / "users").write_text(text)
     config = BasicAuth.Config.model_validate(settings, context={"base": str(tmp_path)})
-    with pytest.raises(ConfigurationError, match=words):
+    with pytest.raises(ValueError, match=words):
         BasicAuth(config)
 
 

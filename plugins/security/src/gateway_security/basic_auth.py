@@ -14,7 +14,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway import App, ConfigurationError, Duration, Exchange, FilePath, PluginConfig, Response, Secret, hookimpl
+from gateway import App, Duration, Exchange, FilePath, PluginConfig, Response, Secret, hookimpl
 from gateway_security.checking import Busy, Checker
 from gateway_security.htpasswd import Users, UsersFile, named_users
 from gateway_security.own_headers import OwnHeader, OwnHeaders
@@ -89,7 +89,7 @@ class BasicAuth:
         try:
             self._named = named_users({name: hashed.get_secret_value() for name, hashed in config.users.items()})
         except ValueError as error:
-            raise ConfigurationError(f"users: {error}") from None
+            raise ValueError(f"users: {error}") from None
         self._checker = Checker(
             self._read(),
             threads=config.threads,
@@ -108,25 +108,25 @@ class BasicAuth:
             self.on_upstream_response = None  # type: ignore[assignment,method-assign]  # a cache sees the field
 
     def _read(self) -> Users:
-        """All users. Raises ConfigurationError."""
+        """All users. Raises ValueError."""
         users = dict(self._named)
         if self._file is not None:
             try:
                 found = self._file.read() or {}
             except ValueError as error:
-                raise ConfigurationError(f"file: {error}") from None
+                raise ValueError(f"file: {error}") from None
             except OSError as error:
-                raise ConfigurationError(f"file: {self._file.path} cannot be read: {error.strerror}") from None
+                raise ValueError(f"file: {self._file.path} cannot be read: {error.strerror}") from None
             users = self._joined(found)
         if not users:
-            raise ConfigurationError("file: there is no user in it; `gateway passwd NAME` makes a line for one")
+            raise ValueError("file: there is no user in it; `gateway passwd NAME` makes a line for one")
         return users
 
     def _joined(self, found: Users) -> Users:
         twice = found.keys() & self._named.keys()
         if twice:
             name = min(twice).decode()
-            raise ConfigurationError(f"users: {name!r} is in the file, too; leave one of them out")
+            raise ValueError(f"users: {name!r} is in the file, too; leave one of them out")
         return {**found, **self._named}
 
     @hookimpl
@@ -159,7 +159,7 @@ class BasicAuth:
             users = self._joined(found)
             if not users:
                 raise ValueError(f"{file.path.name}: there is no user in it")
-        except (ValueError, OSError, ConfigurationError) as error:
+        except (ValueError, OSError) as error:
             what = f"{file.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
             if what != self._trouble:
                 log.error("%s: the users stay as they were: %s", NAME, what)

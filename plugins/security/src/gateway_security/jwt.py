@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from cachetools import LRUCache
 
-from gateway import App, ConfigurationError, Exchange, Headers, Response, hookimpl
+from gateway import App, Exchange, Headers, Response, hookimpl
 from gateway_security.jwks import KeySource, file_reader, url_reader
 from gateway_security.jwt_config import Settings
 from gateway_security.jwt_keys import Key, check_libraries, keys_in, public_key, secret_key
@@ -79,12 +79,12 @@ class Jwt:
             if config.secret is not None:
                 keys.append(secret_key(config.secret.get_secret_value(), allowed))
         except ValueError as error:
-            raise ConfigurationError(f"secret: {error}") from None
+            raise ValueError(f"secret: {error}") from None
         for number, pem in enumerate(config.public_keys):
             try:
                 keys.append(public_key(pem.get_secret_value(), allowed))
             except ValueError as error:
-                raise ConfigurationError(f"public_keys[{number}]: {error}") from None
+                raise ValueError(f"public_keys[{number}]: {error}") from None
         return tuple(keys)
 
     def _key_source(self) -> KeySource | None:
@@ -110,11 +110,9 @@ class Jwt:
             try:
                 source.load()
             except OSError as error:
-                raise ConfigurationError(
-                    f"jwks_file: {config.jwks_file} cannot be read: {error.strerror}"
-                ) from None
+                raise ValueError(f"jwks_file: {config.jwks_file} cannot be read: {error.strerror}") from None
             except ValueError as error:
-                raise ConfigurationError(f"jwks_file: {config.jwks_file}: {error}") from None
+                raise ValueError(f"jwks_file: {config.jwks_file}: {error}") from None
         return source
 
     @hookimpl

@@ -11,8 +11,6 @@ import logging
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-from gateway import ConfigurationError
-
 log = logging.getLogger("gateway.security")
 
 HMAC_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
@@ -32,12 +30,12 @@ class Key(NamedTuple):
 
 
 def check_libraries() -> None:
-    """Raise ConfigurationError unless what this plugin alone needs is installed."""
+    """Raise ValueError unless what this plugin alone needs is installed."""
     try:
         import cryptography  # noqa: F401
         import jwt  # noqa: F401
     except ImportError as error:
-        raise ConfigurationError(f"needs {error.name}: pip install 'gateway-security[jwt]'") from None
+        raise ValueError(f"needs {error.name}: pip install 'gateway-security[jwt]'") from None
 
 
 def secret_key(secret: str, allowed: Collection[str]) -> Key:

@@ -6,7 +6,6 @@ import sys
 
 import click
 
-from gateway import GatewayError
 from gateway_security.htpasswd import check_name
 from gateway_security.passwords import make_hash
 
@@ -20,7 +19,7 @@ def passwd(name: str, from_stdin: bool) -> None:
         check_name(name)
         password = _read(from_stdin)
         click.echo(f"{name}:{make_hash(password)}")
-    except (ValueError, GatewayError) as error:
+    except ValueError as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -10,8 +10,6 @@ import logging
 import re
 from typing import Protocol
 
-from gateway import ConfigurationError
-
 log = logging.getLogger("gateway.security")
 
 BCRYPT_BYTES = 72
@@ -116,5 +114,5 @@ def make_hash(password: str) -> str:
     return argon2.PasswordHasher().hash(password)
 
 
-def _missing(library: str) -> ConfigurationError:
-    return ConfigurationError(f"needs {library}: pip install 'gateway-security[basic-auth]'")
+def _missing(library: str) -> ValueError:
+    return ValueError(f"needs {library}: pip install 'gateway-security[basic-auth]'")
