@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sys
 import threading
 import time
 
@@ -13,8 +14,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from gateway_security import Jwt
-from gateway_security.jwks import KeySource
+from gateway_security.jwks import MAX_BYTES, KeySource, url_reader
 from gateway_security.jwt_keys import keys_in
+from gateway_security.passwords import parse_hash
 from gateway_security.tokens import BadToken, Rules, header_value
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -456,6 +458,36 @@ async def test_while_the_issuer_is_away_its_keys_hold_and_without_any_the_answer
     assert await judged(plugin, bearer) == 200
     assert "no token can be checked: connection refused" in caplog.text
     assert "the keys stay as they were: connection refused" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n", "status 302"),
+        (reply(b"", status=b"500 Oops"), "status 500"),
+        (b"nonsense\r\n\r\n", "BadStatusLine"),
+        (reply(b"x" * (MAX_BYTES + 1)), "more than 1048576 bytes"),
+    ],
+)
+def test_a_url_that_gives_no_document_is_one_clear_error(origin, said, words):
+    read = url_reader(f"{origin(said).url}/jwks.json", 5)
+    with pytest.raises((OSError, ValueError), match=words):
+        read()
+
+
+@pytest.mark.parametrize(
+    ("library", "make"),
+    [
+        ("jwt", made),
+        ("cryptography", made),
+        ("argon2", lambda: parse_hash("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g")),
+        ("bcrypt", lambda: parse_hash("$2b$05$" + "a" * 53)),
+    ],
+)
+def test_a_library_that_is_missing_is_named_with_the_mend(monkeypatch, library, make):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ValueError, match=rf"needs {library}.*: pip install 'gateway-security\["):
+        make()
 
 
 async def test_nobody_waits_for_an_issuer_that_says_nothing():

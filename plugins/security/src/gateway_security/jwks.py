@@ -6,11 +6,8 @@ Owns when that is and how a document gets here. Does not know what is in it (`jw
 from __future__ import annotations
 
 import asyncio
-import http.client
 import logging
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,7 +69,7 @@ class KeySource:
     async def _refresh(self) -> None:
         try:
             self._take(await asyncio.to_thread(self._read))
-        except (OSError, ValueError, http.client.HTTPException) as error:
+        except (OSError, ValueError) as error:
             self._complain(str(error) or type(error).__name__)
         else:
             self._trouble = ""
@@ -104,16 +101,19 @@ def file_reader(path: Path) -> Callable[[], bytes]:
     return read
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect could lead from https to anywhere, file included."""
-
-    def redirect_request(self, *arguments: Any) -> None:
-        return None
-
-
 def url_reader(url: str, seconds: float) -> Callable[[], bytes]:
-    """A function that fetches a URL within so many seconds. It follows no redirect."""
-    handlers: list[Any] = [_NoRedirect]
+    """A function that fetches a URL within so many seconds. It follows no redirect, and raises OSError."""
+    import http.client  # here: no other plugin of the package should pay for them
+    import urllib.error
+    import urllib.request
+
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
+        """A redirect could lead from https to anywhere, file included."""
+
+        def redirect_request(self, *arguments: Any) -> None:
+            return None
+
+    handlers: list[Any] = [NoRedirect]
     if url.startswith("http:"):
         handlers.append(urllib.request.ProxyHandler({}))  # it stays on this machine
     opener = urllib.request.build_opener(*handlers)
@@ -129,6 +129,8 @@ def url_reader(url: str, seconds: float) -> Callable[[], bytes]:
                 raise OSError(f"{url}: status {error.code}") from None
         except urllib.error.URLError as error:
             raise OSError(f"{url}: {error.reason}") from None
+        except http.client.HTTPException as error:
+            raise OSError(f"{url}: {error!r}") from None
 
     return read
 
