@@ -261,6 +261,20 @@ async def test_a_changed_file_is_in_force_and_one_with_a_mistake_is_not(tmp_path
     assert await answer(plugin, asked(("authorization", basic("carol:s3cret")))) is None
 
 
+async def test_the_file_is_watched_while_the_plugin_runs(tmp_path):
+    path = tmp_path / "users"
+    path.write_text(f"bob:{ANA}\n")
+    plugin = made(file=str(path), watch="10ms")
+    await plugin.startup(None)
+    path.write_text(f"carol:{ANA}\n")
+    async with asyncio.timeout(10):
+        while b"carol" not in plugin._checker._users:
+            await asyncio.sleep(0.005)
+    await plugin.shutdown(None)
+    await asyncio.gather(plugin._watching, return_exceptions=True)
+    assert plugin._watching.cancelled()
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

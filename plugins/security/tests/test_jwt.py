@@ -480,7 +480,7 @@ def test_a_url_that_gives_no_document_is_one_clear_error(origin, said, words):
     [
         ("jwt", made),
         ("cryptography", made),
-        ("argon2", lambda: parse_hash("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g")),
+        ("argon2", lambda: parse_hash("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA")),
         ("bcrypt", lambda: parse_hash("$2b$05$" + "a" * 53)),
     ],
 )
@@ -488,6 +488,19 @@ def test_a_library_that_is_missing_is_named_with_the_mend(monkeypatch, library, 
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ValueError, match=rf"needs {library}.*: pip install 'gateway-security\["):
         make()
+
+
+async def test_keys_are_fetched_again_and_again():
+    issuer = Issuer(jwk(RSA_KEY, "a"))
+    source = KeySource(
+        issuer.read, lambda data: keys_in(data, ["RS256"]), pause=0.001, patience=5, changed=lambda: None
+    )
+    running = asyncio.create_task(source.run(0.005))
+    async with asyncio.timeout(10):
+        while issuer.asked < 3:
+            await asyncio.sleep(0.005)
+    running.cancel()
+    assert [key.kid for key in source.keys] == ["a"]
 
 
 async def test_nobody_waits_for_an_issuer_that_says_nothing():

@@ -50,6 +50,8 @@ def test_a_hash_that_is_made_here_is_accepted_here():
         ("$2x$05$" + "a" * 53, "broken kind"),
         (BCRYPT[:-1], "cut or garbled"),
         ("$argon2id$v=19$m=8,t=1", "cut or garbled"),
+        ("$argon2id$v=19$m=x,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA", "cut or garbled"),
+        (ARGON2[:-36], "cut or garbled"),
     ],
 )
 def test_a_weak_or_broken_hash_is_refused_with_the_mend_and_not_shown(text, words):

@@ -133,7 +133,7 @@ class BasicAuth:
     async def startup(self, app: App) -> None:
         """Begin to watch the file."""
         if self._file is not None:
-            self._watching = asyncio.create_task(self._watch(self._file))
+            self._watching = asyncio.create_task(self._watch())
 
     @hookimpl
     async def shutdown(self, app: App) -> None:
@@ -142,10 +142,13 @@ class BasicAuth:
             self._watching.cancel()
         self._checker.close()
 
-    async def _watch(self, file: UsersFile) -> None:
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._config.watch)
-            await self.look()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("%s: the users stay as they were", NAME)
 
     async def look(self) -> None:
         """Take up the file if it has changed; one that cannot be used is spoken of, and changes nothing."""

@@ -12,6 +12,8 @@ from typing import Protocol
 
 log = logging.getLogger("gateway.security")
 
+MIN_ARGON2_BYTES = 16
+"""A shorter hash is a cut one."""
 BCRYPT_BYTES = 72
 """bcrypt does not look at what follows. A longer password is refused rather than shortened."""
 
@@ -58,8 +60,10 @@ class Argon2Hash:
         except ImportError:
             raise _missing("argon2-cffi") from None
         try:
-            argon2.extract_parameters(text)
-        except argon2.exceptions.InvalidHashError:
+            found = argon2.extract_parameters(text)
+            if found.hash_len < MIN_ARGON2_BYTES:
+                raise ValueError
+        except Exception:
             raise ValueError(f"an argon2 hash that is cut or garbled; {MEND}") from None
         self._text = text
         self._verify = argon2.PasswordHasher().verify
