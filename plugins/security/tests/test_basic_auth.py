@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from gateway import Exchange, Request, Response, hookimpl
 from gateway.pipeline import Pipeline
-from gateway.testing import reply
+from gateway.testing import reply, wait_until
 
 ANA = bcrypt.hashpw(b"s3cret", bcrypt.gensalt(4)).decode()
 ZOE = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("päss:word")
@@ -267,9 +267,7 @@ async def test_the_file_is_watched_while_the_plugin_runs(tmp_path):
     plugin = made(file=str(path), watch="10ms")
     await plugin.startup(None)
     path.write_text(f"carol:{ANA}\n")
-    async with asyncio.timeout(10):
-        while b"carol" not in plugin._checker._users:
-            await asyncio.sleep(0.005)
+    await asyncio.to_thread(wait_until, lambda: b"carol" in plugin._checker._users)
     await plugin.shutdown(None)
     await asyncio.gather(plugin._watching, return_exceptions=True)
     assert plugin._watching.cancelled()

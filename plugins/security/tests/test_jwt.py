@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from gateway import Exchange, Request, Response
 from gateway.pipeline import Pipeline
-from gateway.testing import reply
+from gateway.testing import reply, wait_until
 
 NOW = 2_000_000_000
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -496,9 +496,7 @@ async def test_keys_are_fetched_again_and_again():
         issuer.read, lambda data: keys_in(data, ["RS256"]), pause=0.001, patience=5, changed=lambda: None
     )
     running = asyncio.create_task(source.run(0.005))
-    async with asyncio.timeout(10):
-        while issuer.asked < 3:
-            await asyncio.sleep(0.005)
+    await asyncio.to_thread(wait_until, lambda: issuer.asked >= 3)
     running.cancel()
     assert [key.kid for key in source.keys] == ["a"]
 
