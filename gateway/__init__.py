@@ -3,6 +3,7 @@
 from gateway.config.model import EndpointSettings
 from gateway.config.types import Duration, FilePath, KeyPrefix, Network, PluginConfig, Secret, Size
 from gateway.connection import ClientHello, Connection, Deny, TLSSession
+from gateway.error_pages import error_response
 from gateway.errors import (
     BadResponse,
     ClientError,
@@ -93,6 +94,7 @@ __all__ = [
     "choose_coding",
     "client_context",
     "condition",
+    "error_response",
     "format_date",
     "hookimpl",
     "if_range_holds",

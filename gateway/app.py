@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from gateway.admission import Bounds, TrustedProxies, check
+from gateway.asking import Asker
 from gateway.bus import Bus
 from gateway.config.loader import Source
 from gateway.config.model import PLUGIN_TABLES, EndpointSettings, Settings
@@ -82,6 +83,7 @@ class App:
             RouteSettings(name="none", upstream="none"), Pipeline(self.plugins), Upstream.nowhere()
         )
         """The place of exchanges that no route took: the plugins of the whole gateway see them pass."""
+        self._asker = Asker(self.upstreams, self._unrouted.pipeline)
         self._every_plugin = _distinct([self.plugins, *route_plugins])
         self._observers = Pipeline(self._every_plugin)
         """Who hears of endpoints: every plugin, for an endpoint has no route."""
@@ -270,6 +272,14 @@ class App:
                 exchange.open_body.close(exchange.error)
             exchange.ended = time.monotonic()
             exchange.route.pipeline.complete(exchange)
+
+    async def ask(self, upstream: str, exchange: Exchange, most: int = 64 * 1024) -> Response:
+        """What an upstream says to an exchange of a plugin's own, made by `exchange.copy()`: with the whole body.
+
+        Its request may be changed before. No plugin sees it; balancing, health, retries and timeouts are those of
+        the upstream. Raises GatewayError if no answer comes, or one of more than `most` bytes.
+        """
+        return await self._asker.ask(upstream, exchange, most)
 
     def _behind(self, route: Route, plugin: object) -> Route:
         key = (route, id(plugin))
