@@ -2,6 +2,7 @@
 
 from gateway.config.model import EndpointSettings
 from gateway.config.types import Duration, FilePath, KeyPrefix, PluginConfig, Secret, Size
+from gateway.error_pages import error_response
 from gateway.errors import (
     BadResponse,
     ClientError,
@@ -86,6 +87,7 @@ __all__ = [
     "choose_coding",
     "client_context",
     "condition",
+    "error_response",
     "format_date",
     "hookimpl",
     "if_range_holds",

@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from gateway_security.hide_upstream import HideUpstream
+
+__all__ = ["HideUpstream"]
