@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from gateway_security.hide_upstream import HideUpstream
+from gateway_security.security_headers import SecurityHeaders
 
-__all__ = ["HideUpstream"]
+__all__ = ["HideUpstream", "SecurityHeaders"]
