@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from gateway_security.cors import Cors
 from gateway_security.hide_upstream import HideUpstream
 from gateway_security.security_headers import SecurityHeaders
 
-__all__ = ["HideUpstream", "SecurityHeaders"]
+__all__ = ["Cors", "HideUpstream", "SecurityHeaders"]
