@@ -36,8 +36,8 @@ class Bounds:
         self.max_uri = limits.max_uri
 
 
-def check(request: Request, limits: Limits | Bounds) -> None:
-    """Raise ClientError for what may not be passed on. The request knows its host afterwards."""
+def check(request: Request, limits: Limits | Bounds) -> dict[bytes, bytes]:
+    """Raise ClientError for what may not be passed on; its fields by name. The request knows its host then."""
     # hot: plain. One dict and a few look-ups instead of a loop over the fields.
     if request.method in _REFUSED_METHODS:
         raise MethodNotAllowed(request.method)
@@ -62,6 +62,7 @@ def check(request: Request, limits: Limits | Bounds) -> None:
         _check_length(fields[b"content-length"], limits.max_body)
     if limits.max_header and sum(map(len, chain.from_iterable(raw))) + 4 * len(raw) > limits.max_header:
         raise ClientError(f"header fields over the limit of {limits.max_header} bytes", status=431)
+    return fields
 
 
 def _check_repeats(raw: RawHeaders) -> None:

@@ -35,6 +35,7 @@ from gateway.upstream.agreement import Agreement, publish_endpoints, publish_mar
 from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
+from gateway.upstream.message import end_named
 from gateway.upstream.ticker import Ticker
 
 log = logging.getLogger("gateway")
@@ -276,7 +277,9 @@ class App:
         route = router.only
         exchange.route = self._unrouted if route is None else route
         exchange.upstream = exchange.route.upstream
-        check(request, self._bounds)
+        fields = check(request, self._bounds)
+        if b"connection" in fields:
+            end_named(request.headers)
         if route is None:
             found = router.match(request)
             if found is WANTS_BODY:

@@ -64,6 +64,18 @@ def named_by_connection(values: list[bytes]) -> frozenset[bytes]:
     return frozenset(names - _PROTECTED - {b"keep-alive", b"close", b""})
 
 
+def end_named(headers: Headers) -> None:
+    """Take away the further fields that a request's `Connection` names, and that with them.
+
+    Before any plugin sees the request: what a plugin adds under one of these names is for the endpoint, and no
+    client may take it away again.
+    """
+    values = [value for name, value in headers.raw if name == b"connection" and value not in _NAMES_NOTHING]
+    named = named_by_connection(values) - ENDS_HERE if values else None
+    if named:
+        headers.raw[:] = [field for field in headers.raw if field[0] not in named and field[0] != b"connection"]
+
+
 def outgoing_headers(request: Request, host: bytes | None, is_trusted: bool) -> RawHeaders:
     """The request's fields as an endpoint gets them, framing excepted; the request itself stays as it is.
 

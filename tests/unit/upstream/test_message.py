@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import Headers, Request
-from gateway.upstream.message import HOP_BY_HOP, incoming_headers, outgoing_headers, request_head
+from gateway.upstream.message import (
+    HOP_BY_HOP,
+    end_named,
+    incoming_headers,
+    outgoing_headers,
+    request_head,
+)
 
 OURS = {b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
 TOKENS = st.sampled_from(
@@ -65,6 +71,22 @@ class TestRequests:
         request = Request("GET", "/", [("host", "a"), ("connection", "x-a"), ("x-a", "1")])
         before = list(request.headers)
         outgoing_headers(request, b"b", False)
+        assert list(request.headers) == before
+
+    def test_what_connection_names_is_gone_before_plugins_see_it_and_cannot_take_away_what_they_add(self):
+        request = Request(
+            "GET", "/", [("host", "a"), ("x-a", "1"), ("connection", "close, X-A, host"), ("x-b", "2")]
+        )
+        end_named(request.headers)
+        assert request.headers.raw == [(b"host", b"a"), (b"x-b", b"2")]
+        request.headers.set("x-a", "ours")
+        assert (b"x-a", b"ours") in outgoing_headers(request, None, False)
+
+    @pytest.mark.parametrize("value", ["close", "keep-alive, Upgrade", "upgrade", "", "host, cookie"])
+    def test_a_connection_that_names_nothing_further_stays(self, value):
+        request = Request("GET", "/", [("host", "a"), ("upgrade", "websocket"), ("connection", value)])
+        before = list(request.headers)
+        end_named(request.headers)
         assert list(request.headers) == before
 
     @given(FIELDS, st.booleans())
