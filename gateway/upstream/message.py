@@ -28,9 +28,15 @@ HOP_BY_HOP = frozenset(
 """Fields that end at this hop (RFC 9110 7.6.1)."""
 
 FORWARDING = frozenset(
-    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-real-ip", b"forwarded")
-)
-"""Fields in which proxies tell who the client is; believed only from trusted ones."""
+    (b"forwarded", b"front-end-https", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port",
+     b"x-forwarded-prefix", b"x-forwarded-proto", b"x-forwarded-protocol", b"x-forwarded-scheme",
+     b"x-forwarded-server", b"x-forwarded-ssl", b"x-forwarded-uri", b"x-original-host", b"x-original-uri",
+     b"x-original-url", b"x-real-ip", b"x-rewrite-url", b"x-url-scheme")
+)  # fmt: skip
+"""Fields in which proxies tell who the client is and what it has asked for; believed only from trusted ones.
+
+No cache has them in its keys: an application that believes a client's word of them would answer for all others.
+"""
 
 _OURS = frozenset((b"content-length", b"expect", b"http2-settings"))
 """Fields that we write anew from what was parsed, or that we have answered ourselves."""

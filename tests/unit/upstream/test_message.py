@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gateway import Headers, Request
 from gateway.upstream.message import (
+    FORWARDING,
     HOP_BY_HOP,
     end_named,
     incoming_headers,
@@ -107,6 +108,12 @@ class TestForwarding:
         assert headers.get_all("x-forwarded-proto") == [b"http"]
         assert headers.get_all("x-forwarded-host") == [b"example.com"]
         assert not {b"x-real-ip", b"forwarded", b"x-forwarded-port"} & {name for name, _ in headers}
+
+    @pytest.mark.parametrize("name", sorted(FORWARDING - OURS))
+    def test_what_proxies_tell_goes_on_if_it_is_a_trusted_one(self, name):
+        said = [(name.decode(), "/evil")]
+        assert name not in sent(said)
+        assert sent(said, trusted=True).get_all(name) == [b"/evil"]
 
     def test_a_trusted_peer_is_believed_and_joins_the_chain(self):
         said = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("x-forwarded-proto", "https"),
