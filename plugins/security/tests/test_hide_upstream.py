@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import orjson
 import pytest
 from gateway_security import HideUpstream
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway import Attempt, Endpoint, EndpointSettings, Exchange, Headers, Request, Response
@@ -40,7 +42,7 @@ def hidden(
 
 
 def location(value: str, **situation: object) -> str:
-    return hidden([("location", value)], **situation)[0][1].decode()
+    return hidden([("location", value)], **situation)[0][1].decode("latin-1")
 
 
 def cookie(value: str, **situation: object) -> str:
@@ -232,6 +234,30 @@ def test_an_address_without_a_domain_gets_cookies_without_one(host):
 def test_what_cannot_be_is_refused_at_load(config, message):
     with pytest.raises(ValidationError, match=message):
         HideUpstream.Config.model_validate(config)
+
+
+BYTES = st.binary(max_size=40) | st.lists(
+    st.sampled_from([b"/", b"//", b"\\", b"http:", b"10.0.0.1:8000", b"evil.example", b"app", b"x", b"..", b"%2e",
+                     b"?", b"; Path=", b"; Domain=", b"#", b"0; url="])
+).map(b"".join)  # fmt: skip
+CLEAN = BYTES.filter(lambda value: not set(value) & set(b"\r\n\0"))
+
+
+@given(st.sampled_from(["location", "content-location", "refresh", "set-cookie"]), CLEAN)
+def test_any_value_can_come_and_one_without_the_own_address_stays(name, value):
+    changed = hidden([(name, value.decode("latin-1"))])
+    if b"10.0.0.1" not in value:
+        assert changed == [(name.encode(), value)]
+
+
+@given(CLEAN, CLEAN, CLEAN)
+def test_undoing_a_path_never_leads_to_another_host_and_never_ends_a_field(before, after, target):
+    asked, forwarded = b"/" + before.partition(b"?")[0], b"/" + after.partition(b"?")[0]
+    target = b"/" + target.lstrip(b"/\\")
+    seen = location(target.decode("latin-1"), asked=asked.decode("latin-1"), forwarded=forwarded).encode("latin-1")
+    assert seen == target or not seen.startswith((b"//", b"/\\"))
+    assert seen.startswith(b"/")
+    assert not set(seen) & set(b"\r\n\0")
 
 
 # -- in a gateway --------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, BeforeValidator
 
 from gateway import Exchange, Headers, PluginConfig, Response, UpstreamError, error_response, hookimpl
-from gateway_security.public_address import PublicAddress
+from gateway_security.public_address import PublicAddress, may_name_host
 from gateway_security.telling_fields import BUILT_IN, Fates
 
 Rewrite: TypeAlias = Callable[[PublicAddress, bytes], bytes]
@@ -115,7 +115,7 @@ class HideUpstream:
         address: PublicAddress | None = None
         for field in response.headers.raw:
             fate = fates[field[0]]
-            if fate is True:
+            if fate is True or (fate and exchange.forwarded_path is None and not may_name_host(field[1])):
                 kept.append(field)
             elif fate is not False:
                 if address is None:

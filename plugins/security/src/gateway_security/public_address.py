@@ -109,6 +109,11 @@ class PublicAddress:
         return b"/" + rest.lstrip(b"/\\")  # "//host" would be another host
 
 
+def may_name_host(value: bytes) -> bool:
+    """Whether a URL or a cookie could name one: most do not, and where no path is rewritten that is all to know."""
+    return b"//" in value or b"domain" in value.lower()
+
+
 def asked_address(exchange: Exchange) -> tuple[bytes, bytes]:
     """Scheme and authority that the client has used; trusted proxies say what that was. No authority is empty."""
     request, app = exchange.request, exchange.app
