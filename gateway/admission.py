@@ -36,8 +36,8 @@ class Bounds:
         self.max_uri = limits.max_uri
 
 
-def check(request: Request, limits: Limits | Bounds) -> None:
-    """Raise ClientError for what may not be passed on. The request knows its host afterwards."""
+def check(request: Request, limits: Limits | Bounds) -> dict[bytes, bytes]:
+    """Raise ClientError for what may not be passed on; its fields by name. The request knows its host then."""
     # hot: plain. One dict and a few look-ups instead of a loop over the fields.
     if request.method in _REFUSED_METHODS:
         raise MethodNotAllowed(request.method)
@@ -58,10 +58,11 @@ def check(request: Request, limits: Limits | Bounds) -> None:
         _check_repeats(raw)
     if b"transfer-encoding" in fields:
         _check_coding(fields[b"transfer-encoding"])
-    elif b"content-length" in fields and limits.max_body and int(fields[b"content-length"]) > limits.max_body:
-        raise ClientError(f"body over the limit of {limits.max_body} bytes", status=413)
+    elif b"content-length" in fields:
+        _check_length(fields[b"content-length"], limits.max_body)
     if limits.max_header and sum(map(len, chain.from_iterable(raw))) + 4 * len(raw) > limits.max_header:
         raise ClientError(f"header fields over the limit of {limits.max_header} bytes", status=431)
+    return fields
 
 
 def _check_repeats(raw: RawHeaders) -> None:
@@ -76,6 +77,14 @@ def _check_coding(value: bytes) -> None:
     """Chunked alone is understood (RFC 9112 6.1)."""
     if value.strip().lower() != b"chunked":
         raise ClientError("a transfer coding other than chunked", status=501)
+
+
+def _check_length(value: bytes, max_body: int) -> None:
+    """Digits alone are a length; Granian sees to that in HTTP/1 only."""
+    if not value.isdigit():
+        raise ClientError("Content-Length is no number")
+    if max_body and int(value) > max_body:
+        raise ClientError(f"body over the limit of {max_body} bytes", status=413)
 
 
 @lru_cache(maxsize=4096)

@@ -37,6 +37,7 @@ from gateway.upstream.agreement import Agreement, publish_endpoints, publish_mar
 from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
+from gateway.upstream.message import FORWARDING, end_forwarding, end_named
 from gateway.upstream.ticker import Ticker
 from gateway.ways import ways_of
 
@@ -298,7 +299,11 @@ class App:
         route = router.only
         exchange.route = self._unrouted if route is None else route
         exchange.upstream = exchange.route.upstream
-        check(request, self._bounds)
+        fields = check(request, self._bounds)
+        if b"connection" in fields:
+            end_named(request.headers)
+        if not FORWARDING.isdisjoint(fields) and not self.is_trusted(request):
+            end_forwarding(request.headers)
         if route is None:
             found = router.match(request)
             if found is WANTS_BODY:

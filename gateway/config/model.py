@@ -343,7 +343,8 @@ class Settings(Model):
     """Which request goes where. Without any, all go to the upstream, if there is just one."""
     limits: Limits = Limits()
     trusted_proxies: tuple[Network, ...] = ()
-    """Proxies before this gateway, whose `X-Forwarded-*` are believed; by default nobody's."""
+    """Proxies before this gateway, whose `X-Forwarded-*`, `X-Original-*` and the like are believed and passed on;
+    by default nobody's."""
     workers: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that serve; without a number, one for each CPU of the machine."""
     drain_timeout: Duration = 30.0

@@ -304,6 +304,8 @@ class HttpExchange(Exchange):
             return True
         headers = self.request.headers
         length = headers.get(b"content-length")
+        if length is not None and not length.isdigit():
+            return False
         left = int(length) - self.bytes_received if length is not None else 0
         if self._is_stalled or self.open_body is not None or left > REST_BYTES or b"expect" in headers:
             return False

@@ -28,17 +28,22 @@ HOP_BY_HOP = frozenset(
 """Fields that end at this hop (RFC 9110 7.6.1)."""
 
 FORWARDING = frozenset(
-    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-real-ip", b"forwarded")
-)
-"""Fields in which proxies tell who the client is; believed only from trusted ones."""
+    (b"forwarded", b"front-end-https", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port",
+     b"x-forwarded-prefix", b"x-forwarded-proto", b"x-forwarded-protocol", b"x-forwarded-scheme",
+     b"x-forwarded-server", b"x-forwarded-ssl", b"x-forwarded-uri", b"x-original-host", b"x-original-uri",
+     b"x-original-url", b"x-real-ip", b"x-rewrite-url", b"x-url-scheme")
+)  # fmt: skip
+"""Fields in which proxies tell who the client is and what it has asked for; believed only from trusted ones.
+
+No cache has them in its keys: an application that believes a client's word of them would answer for all others.
+"""
 
 _OURS = frozenset((b"content-length", b"expect", b"http2-settings"))
 """Fields that we write anew from what was parsed, or that we have answered ourselves."""
 
 _SET_BY_US = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
 
-_DROP_IN_REQUEST = HOP_BY_HOP | FORWARDING | _OURS
-_DROP_FROM_TRUSTED = HOP_BY_HOP | _OURS | _SET_BY_US
+_DROPPED = HOP_BY_HOP | _OURS | _SET_BY_US
 FRAMING = frozenset((b"content-length", b"transfer-encoding"))
 ENDS_HERE = HOP_BY_HOP | FRAMING
 """Fields of a response that are not passed on as they are."""
@@ -64,6 +69,26 @@ def named_by_connection(values: list[bytes]) -> frozenset[bytes]:
     return frozenset(names - _PROTECTED - {b"keep-alive", b"close", b""})
 
 
+def end_named(headers: Headers) -> None:
+    """Take away the further fields that a request's `Connection` names, and that with them.
+
+    Before any plugin sees the request: what a plugin adds under one of these names is for the endpoint, and no
+    client may take it away again.
+    """
+    values = [value for name, value in headers.raw if name == b"connection" and value not in _NAMES_NOTHING]
+    named = named_by_connection(values) - ENDS_HERE if values else None
+    if named:
+        headers.raw[:] = [field for field in headers.raw if field[0] not in named and field[0] != b"connection"]
+
+
+def end_forwarding(headers: Headers) -> None:
+    """Take away what a client that is no trusted proxy says of itself and of what it has asked for.
+
+    Before any plugin sees the request, for the same reason: an operator's own `X-Forwarded-Prefix` is to arrive.
+    """
+    headers.raw[:] = [field for field in headers.raw if field[0] not in FORWARDING]
+
+
 def outgoing_headers(request: Request, host: bytes | None, is_trusted: bool) -> RawHeaders:
     """The request's fields as an endpoint gets them, framing excepted; the request itself stays as it is.
 
@@ -71,8 +96,7 @@ def outgoing_headers(request: Request, host: bytes | None, is_trusted: bool) -> 
     """
     # hot: plain. Most requests have nothing to take away: then the list is copied in one go.
     raw = request.headers.raw
-    dropped = _DROP_FROM_TRUSTED if is_trusted else _DROP_IN_REQUEST
-    names = dict(raw)
+    dropped, names = _DROPPED, dict(raw)
     if dropped.isdisjoint(names):
         headers = raw.copy()
     else:

@@ -25,6 +25,12 @@ def passes(request: Request, **limits: object) -> None:
     check(request, Limits.model_validate(limits))
 
 
+@pytest.mark.parametrize("length", [b"", b"+5", b"-5", b"5, 5", b"0x5", b" 5", b"5_0"])
+def test_a_length_is_made_of_digits(length):
+    """Granian lets an empty one through in HTTP/2."""
+    assert refusal(Request("POST", headers={**HOST, "content-length": length}, http_version="2")) == 400
+
+
 class TestHosts:
     @pytest.mark.parametrize(
         "value",

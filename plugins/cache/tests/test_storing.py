@@ -113,7 +113,9 @@ def test_what_is_stored_without_authorization_serves_a_request_with_it(case):
     assert case.told(case.get("Authorization: Basic eA==")) == "hit; ttl="
 
 
-@pytest.mark.parametrize("request_", [["Cache-Control: no-store"], ["Cookie: a=1; session_id=2"]])
+@pytest.mark.parametrize(
+    "request_", [["Cache-Control: no-store"], ["Cookie: a=1; session_id=2"], ["X-HTTP-Method-Override: DELETE"]]
+)
 def test_a_request_that_has_to_pass_leaves_nothing(case, request_):
     case.answers(b"Cache-Control: max-age=60")
     assert case.told(case.get(*request_)) == "fwd=bypass; fwd-status=200"

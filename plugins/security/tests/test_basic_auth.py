@@ -297,6 +297,7 @@ def test_settings_that_cannot_be_are_refused(settings, words):
         ({"file": "missing"}, "", "file: .*missing cannot be read: No such file"),
         ({"file": "users", "users": {"ana": ANA}}, f"ana:{ANA}", "users: 'ana' is in the file, too"),
     ],
+    ids=["plain", "name", "nobody", "line", "missing", "twice"],
 )
 def test_users_that_cannot_be_are_refused_at_load(settings, text, words, tmp_path):
     (tmp_path / "users").write_text(text)

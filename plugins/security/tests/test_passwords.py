@@ -17,7 +17,7 @@ HTPASSWD = BCRYPT.replace("$2b$", "$2y$")  # as htpasswd -B writes it
 MD5 = "$apr1$gT1xyz12$kF0V1tP0r7pM0ZbD9jW2p/"
 
 
-@pytest.mark.parametrize("text", [ARGON2, BCRYPT, HTPASSWD])
+@pytest.mark.parametrize("text", [ARGON2, BCRYPT, HTPASSWD], ids=["argon2", "bcrypt", "htpasswd"])
 def test_the_password_fits_and_others_do_not(text):
     hashed = parse_hash(text)
     assert hashed.fits(b"s3cret")
@@ -53,7 +53,11 @@ def test_a_hash_that_is_made_here_is_accepted_here():
         ("$argon2id$v=19$m=x,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA", "cut or garbled"),
         (ARGON2[:-36], "cut or garbled"),
     ],
-)
+    ids=[
+        "md5", "sha-1", "sha-crypt", "crypt", "plain", "empty", "broken-kind", "cut-bcrypt", "cut-argon2",
+        "no-number", "short-argon2",
+    ],  # hashes are salted at random: each process of the tests would have its own names
+)  # fmt: skip
 def test_a_weak_or_broken_hash_is_refused_with_the_mend_and_not_shown(text, words):
     with pytest.raises(ValueError, match=r"line 2: user 'ana': .*`gateway passwd NAME`") as refused:
         parse_users(f"# users\nana:{text}\n".encode(), "users.htpasswd")

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import Headers, Request
-from gateway.upstream.message import HOP_BY_HOP, incoming_headers, outgoing_headers, request_head
+from gateway.upstream.message import (
+    FORWARDING,
+    HOP_BY_HOP,
+    end_forwarding,
+    end_named,
+    incoming_headers,
+    outgoing_headers,
+    request_head,
+)
 
 OURS = {b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
 TOKENS = st.sampled_from(
@@ -20,6 +28,8 @@ FIELDS = st.lists(st.tuples(TOKENS, st.sampled_from(["1", "close", "x-a", "X-B, 
 def sent(fields: list[tuple[str, str]], *, trusted: bool = False, host: bytes | None = None, scheme: str = "http"):
     """The fields that an endpoint gets, those of forwarding apart."""
     request = Request("GET", "/", [("host", "example.com"), *fields], scheme=scheme, client="192.0.2.7")
+    if not trusted:
+        end_forwarding(request.headers)
     return Headers.adopt(outgoing_headers(request, host, trusted))
 
 
@@ -67,6 +77,22 @@ class TestRequests:
         outgoing_headers(request, b"b", False)
         assert list(request.headers) == before
 
+    def test_what_connection_names_is_gone_before_plugins_see_it_and_cannot_take_away_what_they_add(self):
+        request = Request(
+            "GET", "/", [("host", "a"), ("x-a", "1"), ("connection", "close, X-A, host"), ("x-b", "2")]
+        )
+        end_named(request.headers)
+        assert request.headers.raw == [(b"host", b"a"), (b"x-b", b"2")]
+        request.headers.set("x-a", "ours")
+        assert (b"x-a", b"ours") in outgoing_headers(request, None, False)
+
+    @pytest.mark.parametrize("value", ["close", "keep-alive, Upgrade", "upgrade", "", "host, cookie"])
+    def test_a_connection_that_names_nothing_further_stays(self, value):
+        request = Request("GET", "/", [("host", "a"), ("upgrade", "websocket"), ("connection", value)])
+        before = list(request.headers)
+        end_named(request.headers)
+        assert list(request.headers) == before
+
     @given(FIELDS, st.booleans())
     def test_whatever_comes_nothing_of_this_hop_goes_out_and_forwarding_is_there_once(self, fields, trusted):
         headers = sent([field for field in fields if field[0] != "host"], trusted=trusted)
@@ -85,6 +111,18 @@ class TestForwarding:
         assert headers.get_all("x-forwarded-proto") == [b"http"]
         assert headers.get_all("x-forwarded-host") == [b"example.com"]
         assert not {b"x-real-ip", b"forwarded", b"x-forwarded-port"} & {name for name, _ in headers}
+
+    def test_what_a_plugin_says_of_the_client_arrives(self):
+        request = Request("GET", "/", [("host", "a"), ("x-real-ip", "6.6.6.6")])
+        end_forwarding(request.headers)
+        request.headers.set("x-real-ip", "192.0.2.7")
+        assert Headers.adopt(outgoing_headers(request, None, False)).get_all("x-real-ip") == [b"192.0.2.7"]
+
+    @pytest.mark.parametrize("name", sorted(FORWARDING - OURS))
+    def test_what_proxies_tell_goes_on_if_it_is_a_trusted_one(self, name):
+        said = [(name.decode(), "/evil")]
+        assert name not in sent(said)
+        assert sent(said, trusted=True).get_all(name) == [b"/evil"]
 
     def test_a_trusted_peer_is_believed_and_joins_the_chain(self):
         said = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("x-forwarded-proto", "https"),

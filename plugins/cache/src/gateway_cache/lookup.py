@@ -69,8 +69,14 @@ class Lookup:
         """Whether it came from what is stored, and says so."""
 
 
+OVERRIDES = frozenset((b"x-http-method", b"x-http-method-override", b"x-method-override"))
+"""Fields by which some applications take a GET for another method: what they answer is for nobody else."""
+
+
 def is_bypassed(request: Request, patterns: tuple[str, ...]) -> bool:
-    """Whether a request has a cookie of one of these names."""
+    """Whether a request means another method, or has a cookie of one of these names."""
+    if not OVERRIDES.isdisjoint(dict(request.headers.raw)):
+        return True
     if not patterns:
         return False
     pairs = b";".join(request.headers.get_all(b"cookie")).decode("latin-1").split(";")
@@ -125,4 +131,4 @@ def wishes_of(request: Request) -> Directives:
     return {b"no-cache": None} if b"no-cache" in pragma else NONE
 
 
-__all__ = ["Lookup", "Use", "is_bypassed", "may_serve_on_error", "use_of", "wishes_of"]
+__all__ = ["OVERRIDES", "Lookup", "Use", "is_bypassed", "may_serve_on_error", "use_of", "wishes_of"]

@@ -21,7 +21,7 @@ from gateway_cache.fetching import Fetch
 from gateway_cache.flights import Flights, is_for
 from gateway_cache.intake import Intake
 from gateway_cache.keys import Keys
-from gateway_cache.lookup import Lookup, Use, is_bypassed, use_of, wishes_of
+from gateway_cache.lookup import OVERRIDES, Lookup, Use, is_bypassed, use_of, wishes_of
 from gateway_cache.partial import wanted_part
 from gateway_cache.purging import TOPIC, Message, Purge, of_change, of_command, of_request, of_urls
 from gateway_cache.serving import Hits, as_asked, serve
@@ -30,7 +30,9 @@ from gateway_cache.validation import is_conditional, put_conditions
 
 log = logging.getLogger("gateway.cache")
 
-SPECIAL = frozenset((b"cache-control", b"pragma", b"range", b"if-range", b"if-none-match", b"if-modified-since"))
+SPECIAL = OVERRIDES | {
+    b"cache-control", b"pragma", b"range", b"if-range", b"if-none-match", b"if-modified-since"
+}  # fmt: skip
 """Fields of a request for whose sake a fresh response has to be looked at twice."""
 TURNS = 3
 """So often one of those who wait asks for the others, when whoever did before brought nothing; then all of them."""
