@@ -17,19 +17,21 @@ from typing import TYPE_CHECKING, Any
 from gateway.error_pages import error_response
 from gateway.errors import (
     BodyBroken,
-    BodyTimeout,
     BodyTooLarge,
+    BodyTooSlow,
     ClientDisconnected,
+    ClientStalled,
     GatewayError,
     PluginError,
     is_cancelled,
 )
 from gateway.forward import SERVER
-from gateway.headers import Headers, RawHeaders
 from gateway.light import as_task
-from gateway.model import METHODS_WITHOUT_BODY, Exchange, Request, Response
+from gateway.listeners.connections import Clients
+from gateway.listeners.pace import BodyPace
+from gateway.listeners.request import read_request
+from gateway.model import Exchange, Response
 from gateway.pipeline import suspects
-from gateway.upstream.message import FRAMING
 
 if TYPE_CHECKING:
     from gateway.app import App
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway.listeners")
 
-
-_new: Any = object.__new__
 
 SLICE_BYTES = 32 * 1024
 PROVEN_BYTES = 1024 * 1024
@@ -53,11 +53,13 @@ REST_SECONDS = 0.05
 class Host:
     """What a listener serves with: the App of the moment, which a reload replaces by one assignment."""
 
-    __slots__ = ("app", "is_draining", "listener", "tunnels")
+    __slots__ = ("app", "clients", "is_draining", "listener", "tunnels")
 
-    def __init__(self, app: App, listener: str = "") -> None:
+    def __init__(self, app: App, listener: str = "", clients: Clients | None = None) -> None:
         self.app = app
         self.listener = listener
+        self.clients = clients
+        """Who has exchanges under way, where somebody needs to know that."""
         self.is_draining = False
         """Ask HTTP/1 clients to come again on another connection."""
         self.tunnels: set[Relay] = set()
@@ -92,6 +94,7 @@ async def serve_http(host: Host, watcher: Any) -> None:
     app = host.app
     exchange = HttpExchange(app, read_request(watcher.scope), host.listener)
     exchange.transport = watcher.proto
+    client = None if host.clients is None else host.clients.enter(exchange.request)
     if exchange.request.has_body:
         exchange.request.body = exchange
     app.in_flight += 1
@@ -117,6 +120,8 @@ async def serve_http(host: Host, watcher: Any) -> None:
         watcher.err(AbortedResponse(repr(error)))
     finally:
         exchange.finish()
+        if client is not None:
+            client.leave(has_stalled=isinstance(exchange.error, ClientStalled))
 
 
 def _fulfil(future: asyncio.Future[None], _: object) -> None:
@@ -153,41 +158,6 @@ def fit_to_send(exchange: Exchange, response: Response) -> Response:
     return page
 
 
-def read_request(scope: dict[str, Any]) -> Request:
-    """A Request over a Granian scope; nothing is copied."""
-    # hot: plain
-    request: Request = _new(Request)
-    headers = scope["headers"]
-    request.headers = Headers.adopt(headers)
-    request.method = method = scope.get("method", "GET")
-    request.scheme = scope["scheme"]
-    request.raw_path = scope["raw_path"]
-    request.query = scope["query_string"]
-    version = scope["http_version"]
-    request.http_version = "1.0" if version == "1" else version
-    request.peer, port = scope["client"]
-    request.client = request.peer
-    request.client_port = int(port or 0)
-    request._host = None
-    request.body = None
-    request.has_body = version == "2" and method not in METHODS_WITHOUT_BODY
-    for name, value in headers:  # awaiting a body that does not exist costs a thread hop
-        if name in FRAMING:
-            request.has_body = value != b"0"
-            break
-    if version == "2":
-        _join_cookies(headers)
-    return request
-
-
-def _join_cookies(headers: RawHeaders) -> None:
-    """Make one Cookie field of several, as everything behind HTTP/2 expects it (RFC 9113 8.2.3)."""
-    cookies = [value for name, value in headers if name == b"cookie"]
-    if len(cookies) > 1:
-        headers[:] = [field for field in headers if field[0] != b"cookie"]
-        headers.append((b"cookie", b"; ".join(cookies)))
-
-
 class HttpExchange(Exchange):
     """An exchange together with its client's side: the request body as it arrives, and the way of the response."""
 
@@ -202,6 +172,8 @@ class HttpExchange(Exchange):
     _is_done = False
     _on_left: Callable[[GatewayError], None] | None = None
     _watching: asyncio.Task[None] | None = None
+    _pace: BodyPace | None = None
+    """How the body arrives; known once some of it was waited for."""
     _left: GatewayError | None = None
     """That the client left; sending to it goes well all the same."""
 
@@ -235,19 +207,23 @@ class HttpExchange(Exchange):
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece of the request body. Raises BodyTimeout, BodyTooLarge or BodyBroken."""
+        """The next piece of the request body. Raises BodyTimeout, BodyTooSlow, BodyTooLarge or BodyBroken."""
         if self._is_read:
             raise StopAsyncIteration
         if self._is_stalled:
             raise BodyBroken
-        seconds = self.app.settings.limits.body_timeout
+        if self._pace is None:
+            self._pace = BodyPace(self.bounds or self.app.bounds)
+        began, seconds = time.monotonic(), self._pace.seconds_left()
         message = await self._receive_within(seconds)
         if message is None:
-            raise BodyTimeout(seconds)
+            raise self._pace.lapsed(seconds)
         if message["type"] == "http.disconnect":
             self._is_stalled = True
             raise BodyBroken
         data: bytes = message["body"]
+        if message["more_body"]:
+            self._mind_pace(self._pace, time.monotonic() - began, len(data))
         if not message["more_body"]:
             self._finish_reading()
         if not data:
@@ -255,6 +231,13 @@ class HttpExchange(Exchange):
                 raise StopAsyncIteration
             return await self.__anext__()
         return self._count(data)
+
+    def _mind_pace(self, pace: BodyPace, seconds: float, size: int) -> None:
+        try:
+            pace.came(seconds, size)
+        except BodyTooSlow:
+            self._is_stalled = True
+            raise
 
     async def _receive_within(self, seconds: float) -> dict[str, Any] | None:
         """What comes next of the body; None if nothing came in time."""
@@ -278,7 +261,7 @@ class HttpExchange(Exchange):
         return message
 
     def _count(self, data: bytes) -> bytes:
-        most = self.app.settings.limits.max_body
+        most = (self.bounds or self.app.bounds).max_body
         self.bytes_received += len(data)
         if most and self.bytes_received > most:
             raise BodyTooLarge(most)
@@ -369,6 +352,7 @@ class HttpExchange(Exchange):
         send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
         self.watch_client(self._cut)
         source: Any = self.open_body
+        is_alone = self.request.http_version != "2"  # on its connection, whose pace the system knows
         is_wrapped = body is not source  # by a plugin: who knows when its first piece comes, and whether
         if is_wrapped or not source.has_data():
             await send({"type": "http.response.body", "body": b"", "more_body": True})  # Granian holds the head
@@ -376,21 +360,38 @@ class HttpExchange(Exchange):
             if self._left is not None:
                 raise self._left
             if len(piece) > SLICE_BYTES and self.bytes_sent < PROVEN_BYTES:
-                await self._send_slices(piece)
+                await self._send_slices(piece, is_alone)
             elif piece:
                 self.bytes_sent += len(piece)
+                size = len(piece)
                 sending = send({"type": "http.response.body", "body": piece, "more_body": True})
                 del piece  # Granian has its own copy, and a slow client may take long
-                await sending
+                await (sending if is_alone else self._taken(sending, size))
         send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send_slices(self, data: bytes) -> None:
+    async def _send_slices(self, data: bytes, is_alone: bool) -> None:
         # hot: large
         send = self.transport.send
         for start in range(0, len(data), SLICE_BYTES):
             piece = data[start : start + SLICE_BYTES]
             self.bytes_sent += len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            sending = send({"type": "http.response.body", "body": piece, "more_body": True})
+            await (sending if is_alone else self._taken(sending, len(piece)))
+
+    async def _taken(self, sending: Awaitable[None], size: int) -> None:
+        """Wait until the client takes more. Raises ClientStalled if it does not.
+
+        A stream of HTTP/2 can stall while its connection is well, so that nobody else would see it.
+        """
+        bounds = self.app.bounds
+        seconds = bounds.send_timeout
+        if seconds and bounds.send_rate:
+            seconds = max(seconds, size / bounds.send_rate)
+        try:
+            async with asyncio.timeout(seconds or None):
+                await sending
+        except TimeoutError:
+            raise ClientStalled(seconds) from None
 
     def _cut(self, error: GatewayError) -> None:
         self._left = error

@@ -22,6 +22,7 @@ from granian.server.embed import Server
 
 from gateway.config.model import Limits, Listener
 from gateway.light import drive
+from gateway.listeners.connections import Watched, address_of
 from gateway.listeners.exchange import Host, serve_http
 from gateway.listeners.websocket import serve_websocket
 
@@ -41,6 +42,11 @@ class HttpListener:
 
     def __init__(self, settings: Listener, limits: Limits, host: Host, bound: socket.socket) -> None:
         self.settings = settings
+        self.watched: tuple[Watched, ...] = ()
+        """What a patrol is told of it; nothing where the system has no addresses."""
+        if bound.family != socket.AF_UNIX:
+            address = address_of(bound.getsockname())
+            self.watched = (Watched(settings.label, address, settings.header_timeout, host.clients),)
         self._server: Any = _EmbeddedServer(settings, limits, host, bound)  # Granian is untyped in part
         self._task: asyncio.Task[None] | None = None
 

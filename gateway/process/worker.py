@@ -23,6 +23,7 @@ from gateway.app import App
 from gateway.config.loader import Source
 from gateway.errors import GatewayError, is_cancelled
 from gateway.explaining import explain, read_request
+from gateway.listeners.connections import Clients, Patrol, Watched
 from gateway.listeners.exchange import Host
 from gateway.listeners.http import HttpListener
 from gateway.process.bus import Link, WorkerBus
@@ -54,6 +55,7 @@ class Worker:
         self._prepared: App | None = None
         self._hosts: list[Host] = []
         self._listeners: list[HttpListener] = []
+        self._patrol: Patrol | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._drain_seconds = 30.0
         self._stopping = asyncio.Event()
@@ -148,7 +150,7 @@ class Worker:
         self._take_up(app)
         for settings, fd in zip(app.settings.listeners, self._bound, strict=True):
             bound = socket.socket(fileno=fd)
-            host = Host(app, settings.label)
+            host = Host(app, settings.label, None if settings.http_mode == "1" else Clients())
             limited = settings.model_copy(
                 update={"max_connections": min(settings.max_connections, message["max_connections"])}
             )
@@ -156,11 +158,16 @@ class Worker:
             listener.start()
             self._hosts.append(host)
             self._listeners.append(listener)
+        self._patrol = Patrol(self._watched, app.bounds)
+        self._patrol.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
         Watchdog(self._index).start()
         self._link.send("worker.ready")
+
+    def _watched(self) -> list[Watched]:
+        return [watched for listener in self._listeners for watched in listener.watched]
 
     async def _build(self, data: dict[str, Any]) -> App:
         source = Source(**{**data, "own_keys": tuple(data["own_keys"])})
@@ -192,6 +199,8 @@ class Worker:
         self._take_up(app)
         for host in self._hosts:
             host.app = app
+        if self._patrol is not None:
+            self._patrol.bounds = app.bounds
         if old is not None:
             old.is_retired = True
             task = asyncio.create_task(_retire(old))
