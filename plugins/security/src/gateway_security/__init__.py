@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from gateway_security.limits import Limits
+
+__all__ = ["Limits"]
