@@ -42,6 +42,10 @@ MAX_STALLED = 8
 """Streams of one HTTP/2 connection whose client takes nothing, and that do not yet cost it the connection: a player
 that is paused has one or two, and the requests beside them are innocent."""
 
+MAX_LIVE = 200
+"""Exchanges under way over one connection. A client may have half as many streams open (`http.H2_STREAMS`). It
+takes a moment until an exchange whose stream was reset has ended: who resets faster has more (CVE-2023-44487)."""
+
 PING_RATE = 16
 """Bytes a second that pass over an HTTP/2 connection that is idle."""
 
@@ -54,7 +58,7 @@ _INFO = struct.Struct("=B23xI92xQ16xI")
 class Client:
     """What is known of one connection beside what the system knows."""
 
-    __slots__ = ("idle_since", "is_condemned", "live", "stalled")
+    __slots__ = ("idle_since", "is_condemned", "live", "stalled", "waited_at")
 
     def __init__(self) -> None:
         self.live = 0
@@ -62,6 +66,8 @@ class Client:
         self.stalled = 0
         """Exchanges that ended because the client took nothing of them; Granian still holds their last pieces."""
         self.idle_since = 0.0
+        self.waited_at = 0.0
+        """When something was last seen to wait for the client to take it, so that no stream of it got further."""
         self.is_condemned = False
         """Whether it is to be cut, whatever it does from now on."""
 
@@ -92,6 +98,8 @@ class Clients:
         if client is None:
             client = self._known[peer] = Client()
         client.live += 1
+        if client.live > MAX_LIVE:
+            client.is_condemned = True
         return client
 
     def find(self, peer: Peer) -> Client | None:
@@ -226,8 +234,10 @@ class Patrol:
             return ""
         client = listener.clients.find(seen.peer)
         if client is not None:
+            if seen.waiting:
+                client.waited_at = now
             if client.is_condemned:
-                return "took nothing of their streams"
+                return "took nothing of what was asked for"
             if client.live:
                 return ""
             if mark is not None and client.idle_since > mark.since:

@@ -27,8 +27,8 @@ from gateway.errors import (
 )
 from gateway.forward import SERVER
 from gateway.light import as_task
-from gateway.listeners.connections import Clients
-from gateway.listeners.pace import BodyPace
+from gateway.listeners.connections import Client, Clients
+from gateway.listeners.pace import BodyPace, fulfil, taken
 from gateway.listeners.request import read_request
 from gateway.model import Exchange, Response
 from gateway.pipeline import suspects
@@ -41,9 +41,13 @@ log = logging.getLogger("gateway.listeners")
 
 
 SLICE_BYTES = 32 * 1024
+STREAM_SLICE_BYTES = 16 * 1024
+"""The same for a stream of HTTP/2, of which a client can have many."""
 PROVEN_BYTES = 1024 * 1024
 """A body is sent in slices until so much is gone. Granian queues several pieces, whatever their size, so larger
 ones are for clients that take them; this is more than what the system holds for a client that takes nothing."""
+
+SLOW_SECONDS = 1.0
 
 REST_BYTES = 64 * 1024
 REST_SECONDS = 0.05
@@ -94,7 +98,10 @@ async def serve_http(host: Host, watcher: Any) -> None:
     app = host.app
     exchange = HttpExchange(app, read_request(watcher.scope), host.listener)
     exchange.transport = watcher.proto
-    client = None if host.clients is None else host.clients.enter(exchange.request)
+    client = exchange.client = None if host.clients is None else host.clients.enter(exchange.request)
+    if client is not None and client.is_condemned:
+        client.leave()
+        return watcher.err(AbortedResponse("its connection is about to be cut"))  # type: ignore[no-any-return]
     if exchange.request.has_body:
         exchange.request.body = exchange
     app.in_flight += 1
@@ -122,11 +129,6 @@ async def serve_http(host: Host, watcher: Any) -> None:
         exchange.finish()
         if client is not None:
             client.leave(has_stalled=isinstance(exchange.error, ClientStalled))
-
-
-def _fulfil(future: asyncio.Future[None], _: object) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _wrappers(exchange: Exchange) -> str:
@@ -164,6 +166,8 @@ class HttpExchange(Exchange):
     # hot: plain. One object and no cycle for requests without a body.
     transport: Any
     """Granian's side. It holds the request body, and with that the connection, until `finish` lets go of it."""
+    client: Client | None = None
+    """Its connection, where that is kept track of."""
     _receiving: Any = None
     """The piece of the body that is waited for."""
     _is_read = False
@@ -174,6 +178,8 @@ class HttpExchange(Exchange):
     _watching: asyncio.Task[None] | None = None
     _pace: BodyPace | None = None
     """How the body arrives; known once some of it was waited for."""
+    _is_slow = False
+    """Whether the client took long for the last piece: then the next ones are small, too."""
     _left: GatewayError | None = None
     """That the client left; sending to it goes well all the same."""
 
@@ -254,7 +260,7 @@ class HttpExchange(Exchange):
         if hasattr(receiving, "add_done_callback"):  # else it is there
             self._receiving = receiving
             arrived = asyncio.get_running_loop().create_future()
-            receiving.add_done_callback(partial(_fulfil, arrived))
+            receiving.add_done_callback(partial(fulfil, arrived))
             await arrived
             self._receiving = None
         message: dict[str, Any] = await receiving
@@ -352,46 +358,35 @@ class HttpExchange(Exchange):
         send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
         self.watch_client(self._cut)
         source: Any = self.open_body
-        is_alone = self.request.http_version != "2"  # on its connection, whose pace the system knows
+        most = SLICE_BYTES if self.request.http_version != "2" else STREAM_SLICE_BYTES
         is_wrapped = body is not source  # by a plugin: who knows when its first piece comes, and whether
         if is_wrapped or not source.has_data():
             await send({"type": "http.response.body", "body": b"", "more_body": True})  # Granian holds the head
         async for piece in body:
             if self._left is not None:
                 raise self._left
-            if len(piece) > SLICE_BYTES and self.bytes_sent < PROVEN_BYTES:
-                await self._send_slices(piece, is_alone)
+            if len(piece) > most and (self.bytes_sent < PROVEN_BYTES or self._is_slow):
+                for start in range(0, len(piece), most):
+                    await self._send_piece(piece[start : start + most])
             elif piece:
-                self.bytes_sent += len(piece)
-                size = len(piece)
-                sending = send({"type": "http.response.body", "body": piece, "more_body": True})
+                sending = self._send_piece(piece)
                 del piece  # Granian has its own copy, and a slow client may take long
-                await (sending if is_alone else self._taken(sending, size))
+                await sending
         send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send_slices(self, data: bytes, is_alone: bool) -> None:
+    def _send_piece(self, piece: bytes) -> Awaitable[None]:
+        """Send a piece; what to await until the client takes more."""
         # hot: large
-        send = self.transport.send
-        for start in range(0, len(data), SLICE_BYTES):
-            piece = data[start : start + SLICE_BYTES]
-            self.bytes_sent += len(piece)
-            sending = send({"type": "http.response.body", "body": piece, "more_body": True})
-            await (sending if is_alone else self._taken(sending, len(piece)))
+        self.bytes_sent += len(piece)
+        sending: Awaitable[None] = self.transport.send(
+            {"type": "http.response.body", "body": piece, "more_body": True}
+        )
+        return sending if self.request.http_version != "2" else self._taken(sending)
 
-    async def _taken(self, sending: Awaitable[None], size: int) -> None:
-        """Wait until the client takes more. Raises ClientStalled if it does not.
-
-        A stream of HTTP/2 can stall while its connection is well, so that nobody else would see it.
-        """
-        bounds = self.app.bounds
-        seconds = bounds.send_timeout
-        if seconds and bounds.send_rate:
-            seconds = max(seconds, size / bounds.send_rate)
-        try:
-            async with asyncio.timeout(seconds or None):
-                await sending
-        except TimeoutError:
-            raise ClientStalled(seconds) from None
+    async def _taken(self, sending: Awaitable[None]) -> None:
+        began = time.monotonic()
+        await taken(sending, self.client, self.app.bounds.send_timeout)
+        self._is_slow = time.monotonic() - began > SLOW_SECONDS
 
     def _cut(self, error: GatewayError) -> None:
         self._left = error

@@ -35,6 +35,8 @@ BUFFER_BYTES = 128 * 1024
 """What Granian holds of a request, and of a response beyond the piece that it is sending."""
 
 H2_KEEP_ALIVE_MS = 20_000
+H2_STREAMS = 100
+"""At once over one connection. Each may hold what its client does not take: RFC 9113 6.5.2 wants no fewer."""
 
 
 class HttpListener:
@@ -86,7 +88,9 @@ class _EmbeddedServer(Server):
                 max_buffer_size=max(BUFFER_BYTES, limits.max_header),
             ),
             http2_settings=HTTP2Settings(
-                max_headers_size=limits.max_header or 16 * 1024 * 1024, keep_alive_interval=H2_KEEP_ALIVE_MS
+                max_headers_size=limits.max_header or 16 * 1024 * 1024,
+                max_concurrent_streams=H2_STREAMS,
+                keep_alive_interval=H2_KEEP_ALIVE_MS,
             ),
             log_enabled=False,
             ssl_cert=tls.cert if tls else None,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+
 import pytest
 
 from gateway.admission import Bounds
 from gateway.config.model import Limits
-from gateway.errors import BodyTimeout, BodyTooSlow
-from gateway.listeners.pace import BodyPace
+from gateway.errors import BodyTimeout, BodyTooSlow, ClientStalled
+from gateway.listeners.connections import Client
+from gateway.listeners.pace import BodyPace, taken
 
 
 def pace(**settings):
@@ -69,3 +73,29 @@ def test_the_stricter_of_two_bounds_holds():
     assert (strict.max_body, strict.body_timeout, strict.body_rate) == (100, 5, 20)
     same = bounds.tightened()
     assert (same.max_body, same.body_timeout, same.body_rate) == (100, 0, 10)
+
+
+async def test_a_stream_that_nobody_takes_stalls():
+    with pytest.raises(ClientStalled):
+        await taken(asyncio.get_running_loop().create_future(), Client(), 0.01)
+
+
+async def test_a_stream_that_waits_for_its_turn_on_a_slow_connection_does_not_stall():
+    sending = asyncio.get_running_loop().create_future()
+    client = Client()
+    client.waited_at = math.inf
+    asyncio.get_running_loop().call_later(0.05, sending.set_result, None)
+    await taken(sending, client, 0.01)
+
+
+async def test_a_stream_with_room_does_not_wait():
+    async def sending():
+        pass
+
+    await taken(sending(), Client(), 0.01)
+
+
+async def test_without_a_timeout_a_stream_waits_as_long_as_it_takes():
+    sending = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(0.02, sending.set_result, None)
+    await taken(sending, Client(), 0)
