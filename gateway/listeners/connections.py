@@ -36,7 +36,7 @@ ROUNDS = 4
 
 LONGEST_PAUSE, SHORTEST_PAUSE = 15.0, 0.05
 TURN = 100
-"""Sockets that are looked at before others have their turn of the loop: half a millisecond."""
+"""Sockets that are looked at before others have their turn of the loop: a millisecond."""
 
 MAX_STALLED = 8
 """Streams of one HTTP/2 connection whose client takes nothing, and that do not yet cost it the connection: a player

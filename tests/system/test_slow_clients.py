@@ -134,6 +134,25 @@ def test_a_thousand_connections_that_send_nothing_are_closed_in_time_and_harm_no
         wait_until(lambda: tree.open_files(worker) < before + 10, message="they are still open")
 
 
+@pytest.mark.xfail(
+    strict=True,
+    raises=TimeoutError,
+    reason="who is silent holds one of max_connections for header_timeout; what helps is a limit for each address",
+)
+def test_as_many_silent_connections_as_there_may_be_do_not_stop_the_service(gateway):
+    listener = {"bind": "127.0.0.1:0", "max_connections": 20, "header_timeout": "5s"}
+    site = gateway(
+        endpoints=["http://127.0.0.1:9"],
+        listeners=[listener],
+        plugins=["./answers.py:Answers"],
+        files={"answers.py": PLUGIN},
+    )
+    with ExitStack() as stack:
+        for _ in range(25):
+            stack.enter_context(socket.create_connection(site.address))
+        site.request(GET % b"/ok", timeout=1)
+
+
 # -- cut in the end ------------------------------------------------------------------------------------------------
 
 
