@@ -1,10 +1,10 @@
 """Cut the connections of clients that take nothing, take too little, or say nothing.
 
-Granian waits for its clients without end: it knows no limit for what it writes, nor, on a listener that speaks
-HTTP/2, for the time before a request; an error does not reach it while a write waits; and its sockets are its own.
-The system knows them all: how much of what was written each client has acknowledged, and how much still waits. So
-every few seconds a patrol walks past the open sockets of this process. It costs requests nothing, and it sees what
-nothing else does, such as a response that was handed over as a whole.
+Granian waits for its clients without end: it knows no limit for what it writes, nor, where it speaks HTTP/2, for the
+time before a request; a TLS handshake has ten seconds, whatever the configuration says. An error does not reach it
+while a write waits, and its sockets are its own. The system knows them all: how much of what was written each client
+has acknowledged, and how much still waits. So every few seconds a patrol walks past the open sockets of this process.
+It costs requests nothing, and it sees what nothing else does, such as a response that was handed over as a whole.
 
 Owns the walk and the record of who has exchanges under way. Does not know HTTP.
 """
@@ -84,7 +84,7 @@ class Client:
 class Clients:
     """Which connections of a listener have exchanges under way.
 
-    Kept only where Granian has no limit for idle connections, and several exchanges may share one: with HTTP/2.
+    Kept only where Granian has no limit for idle connections: with HTTP/2, and before a TLS handshake is over.
     """
 
     def __init__(self) -> None:

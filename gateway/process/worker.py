@@ -150,7 +150,7 @@ class Worker:
         self._take_up(app)
         for settings, fd in zip(app.settings.listeners, self._bound, strict=True):
             bound = socket.socket(fileno=fd)
-            host = Host(app, settings.label, None if settings.http_mode == "1" else Clients())
+            host = Host(app, settings.label, Clients() if settings.tls or settings.http_mode != "1" else None)
             limited = settings.model_copy(
                 update={"max_connections": min(settings.max_connections, message["max_connections"])}
             )

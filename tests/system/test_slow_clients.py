@@ -131,7 +131,10 @@ def test_a_thousand_connections_that_send_nothing_are_closed_in_time_and_harm_no
             stack.enter_context(socket.create_connection(impatient.address))
         wait_until(lambda: tree.open_files(worker) > before + 900)
         assert impatient.request(GET % b"/ok").body == b"ok"
-        wait_until(lambda: tree.open_files(worker) < before + 10, message="they are still open")
+        wait_until(
+            lambda: tree.open_files(worker) < before + 10,
+            message=f"they are still open: {tree.open_files(worker)}, {before} before",
+        )
 
 
 @pytest.mark.xfail(
