@@ -58,7 +58,7 @@ class Listener(Model):
     backlog: Annotated[int, Field(gt=0)] = 4096
     """Connections that the system holds until they are accepted."""
     header_timeout: Duration = 30.0
-    """Seconds to read a request head; also how long a kept connection may idle."""
+    """Seconds to read a request head, and a TLS handshake; also how long a kept connection may idle."""
 
     @property
     def http_mode(self) -> str:

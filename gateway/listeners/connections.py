@@ -1,10 +1,10 @@
 """Cut the connections of clients that take nothing, take too little, or say nothing.
 
-Granian waits for its clients without end: it knows no limit for what it writes, nor, where it speaks HTTP/2, for the
-time before a request; a TLS handshake has ten seconds, whatever the configuration says. An error does not reach it
-while a write waits, and its sockets are its own. The system knows them all: how much of what was written each client
-has acknowledged, and how much still waits. So every few seconds a patrol walks past the open sockets of this process.
-It costs requests nothing, and it sees what nothing else does, such as a response that was handed over as a whole.
+Granian waits for its clients without end: it knows no limit for what it writes, nor, where it speaks HTTP/2, for
+the time before a request; a TLS handshake has ten seconds, whatever the configuration says. An error does not reach
+it while a write waits, and its sockets are its own. The system knows them all: how much of what was written each
+client has acknowledged, and how much still waits. So every few seconds a patrol walks past the open sockets of this
+process. It costs requests nothing, and sees what nothing else does, such as a response handed over as a whole.
 
 Owns the walk and the record of who has exchanges under way. Does not know HTTP.
 """
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from gateway.admission import Bounds
+    from gateway.config.model import Listener
     from gateway.model import Request
 
 log = logging.getLogger("gateway.listeners")
@@ -84,11 +85,18 @@ class Client:
 class Clients:
     """Which connections of a listener have exchanges under way.
 
-    Kept only where Granian has no limit for idle connections: with HTTP/2, and before a TLS handshake is over.
+    Kept only where Granian has no limit for idle connections: with HTTP/2, and before a TLS handshake is over. Not
+    for a Unix socket, whose clients have no addresses to be told apart by.
     """
 
     def __init__(self) -> None:
         self._known: dict[Peer, Client] = {}
+
+    @classmethod
+    def of(cls, listener: Listener) -> Clients | None:
+        """Those of a listener, where they are kept."""
+        is_needed = (listener.tls is not None or listener.http_mode != "1") and not listener.bind.path
+        return cls() if is_needed else None
 
     def enter(self, request: Request) -> Client:
         """An exchange begins on this connection, which is told by `leave` when it is over."""

@@ -70,6 +70,8 @@ class Worker:
         tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._follow())]
         await self._stopping.wait()
         await self._drain()
+        if self._patrol is not None:
+            self._patrol.stop()
         for task in tasks:
             task.cancel()
         self._link.close()
@@ -150,7 +152,7 @@ class Worker:
         self._take_up(app)
         for settings, fd in zip(app.settings.listeners, self._bound, strict=True):
             bound = socket.socket(fileno=fd)
-            host = Host(app, settings.label, Clients() if settings.tls or settings.http_mode != "1" else None)
+            host = Host(app, settings.label, Clients.of(settings))
             limited = settings.model_copy(
                 update={"max_connections": min(settings.max_connections, message["max_connections"])}
             )

@@ -11,7 +11,7 @@ import pytest
 
 from gateway import Request
 from gateway.admission import Bounds
-from gateway.config.model import Limits
+from gateway.config.model import Limits, Listener
 from gateway.listeners.connections import MAX_LIVE, MAX_STALLED, Clients, Patrol, Watched, address_of, end, look
 from gateway.testing import wait_until
 
@@ -256,6 +256,20 @@ async def test_who_has_left_is_forgotten(shared):
     ours.close()
     await shared.walk(1)
     assert clients.find(peer) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_kept"),
+    [
+        ({"bind": ":80"}, False),
+        ({"bind": ":80", "http": "auto"}, True),
+        ({"bind": ":80", "http": "2"}, True),
+        ({"bind": ":80", "http": "1", "tls": {"cert": "a", "key": "b"}}, True),
+        ({"bind": "unix:/run/gateway.sock", "http": "auto"}, False),
+    ],
+)
+def test_exchanges_are_kept_track_of_where_granian_has_no_limit_and_clients_have_addresses(settings, is_kept):
+    assert (Clients.of(Listener.model_validate(settings)) is not None) is is_kept
 
 
 def test_a_descriptor_that_is_anothers_by_now_is_not_touched(place):
