@@ -5,6 +5,7 @@ Owns the checks of http-rules that Granian leaves to us. Each refusal is a Clien
 
 from __future__ import annotations
 
+import copy
 import ipaddress
 import re
 from functools import lru_cache
@@ -25,15 +26,34 @@ _REFUSED_METHODS = frozenset(("CONNECT", "TRACE"))
 
 
 class Bounds:
-    """The limits that `check` minds. Reading a setting from its model costs ten times as much as from here."""
+    """What clients are held to. Reading a setting from its model costs ten times as much as from here."""
 
     # hot: plain
-    __slots__ = ("max_body", "max_header", "max_uri")
+    __slots__ = (
+        "body_rate", "body_time", "body_timeout", "max_body", "max_header", "max_uri", "send_rate", "send_timeout",
+    )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self.max_body = limits.max_body
         self.max_header = limits.max_header
         self.max_uri = limits.max_uri
+        self.body_timeout = limits.body_timeout
+        self.body_rate = limits.body_rate
+        self.body_time = 0.0
+        """Seconds that a request body may be waited for in all; a plugin may set it."""
+        self.send_timeout = limits.send_timeout
+        self.send_rate = limits.send_rate
+
+    def tightened(
+        self, *, max_body: int = 0, body_timeout: float = 0.0, body_rate: int = 0, body_time: float = 0.0
+    ) -> Bounds:
+        """The same, with a request body held to the stricter of these and those; 0 asks for nothing."""
+        bounds = copy.copy(self)
+        bounds.max_body = min(filter(None, (max_body, self.max_body)), default=0)
+        bounds.body_timeout = min(filter(None, (body_timeout, self.body_timeout)), default=0.0)
+        bounds.body_time = min(filter(None, (body_time, self.body_time)), default=0.0)
+        bounds.body_rate = max(body_rate, self.body_rate)
+        return bounds
 
 
 def check(request: Request, limits: Limits | Bounds) -> dict[bytes, bytes]:

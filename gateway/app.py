@@ -97,7 +97,8 @@ class App:
         self._trusted = TrustedProxies(self.settings.trusted_proxies)
         self.has_trusted_proxies = not self._trusted.is_empty
         self._limits = self.settings.limits
-        self._bounds = Bounds(self._limits)
+        self.bounds = Bounds(self._limits)
+        """What clients are held to, unless an exchange has bounds of its own."""
         secret = self.settings.explain_secret
         self._explainer = LiveExplainer(secret.get_secret_value()) if secret else None
         names = frozenset(name for name, _ in self._every_plugin)
@@ -299,7 +300,7 @@ class App:
         route = router.only
         exchange.route = self._unrouted if route is None else route
         exchange.upstream = exchange.route.upstream
-        fields = check(request, self._bounds)
+        fields = check(request, self.bounds)
         if b"connection" in fields:
             end_named(request.headers)
         if not FORWARDING.isdisjoint(fields) and not self.is_trusted(request):

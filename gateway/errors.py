@@ -84,6 +84,20 @@ class BodyTimeout(ClientError):
         super().__init__(f"no progress of the request body within {seconds:g} s", status=408)
 
 
+class BodyTooSlow(ClientError):
+    """The request body comes slower than it has to, or takes too long in all (RFC 9110 15.5.9)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=408)
+
+
+class ClientStalled(ClientError):
+    """The client takes nothing of the response; nobody is there to be answered."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the client took nothing for {seconds:g} s", status=499)
+
+
 class NoRoute(ClientError):
     """No route matches the request."""
 

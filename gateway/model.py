@@ -18,6 +18,7 @@ from gateway.errors import BodyTooLarge, GatewayError
 from gateway.headers import Headers, RawHeaders
 
 if TYPE_CHECKING:
+    from gateway.admission import Bounds
     from gateway.app import App
     from gateway.connection import Connection
     from gateway.routing import Route
@@ -296,6 +297,8 @@ class Exchange:
     """Who decided what, in order; see `note`."""
     open_body: OpenBody | None
     """The upstream's body while it is being read; closed when the exchange ends, however it ends."""
+    bounds: Bounds | None = None
+    """What the request's body is held to, if a plugin has set something: `exchange.app.bounds.tightened(…)`."""
     is_tunnel: bool = False
     """True for a WebSocket: the exchange lasts as long as the tunnel."""
     connection: Connection | None = None

@@ -21,7 +21,7 @@ from rich.console import Console
 from gateway.config import model as config
 from gateway.errors import ConfigurationError
 from gateway.headers import Headers, RawHeaders
-from gateway.listeners.exchange import read_request
+from gateway.listeners.request import read_request
 from gateway.model import Attempt, Exchange, Request, Response
 from gateway.pipeline import Pipeline, run
 from gateway.registry import PluginLoader, Registry, installed_plugins

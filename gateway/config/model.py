@@ -83,7 +83,7 @@ class Listener(Model):
     backlog: Annotated[int, Field(gt=0)] = 4096
     """Connections that the system holds until they are accepted."""
     header_timeout: Duration = 30.0
-    """Seconds to read a request head; also how long a kept connection may idle."""
+    """Seconds to read a request head, and a TLS handshake; also how long a kept connection may idle."""
     proxy_protocol: bool = False
     """Whether every connection begins with a PROXY header, version 1 or 2, which says who the client is. Only
     `trusted_proxies` may send one; connections of others are closed."""
@@ -107,7 +107,7 @@ class Listener(Model):
 
 
 class Limits(Model):
-    """What a client may send. Zero means no limit."""
+    """What a client may send, and how slow it may be. Zero means no limit."""
 
     max_body: Size = 1024**3
     """The body of a request; a larger one gets 413."""
@@ -116,7 +116,13 @@ class Limits(Model):
     max_uri: Size = 16 * 1024
     """Path and query; longer ones get 414."""
     body_timeout: Duration = 30.0
-    """Seconds without a further byte of a request body."""
+    """Seconds without a further byte of a request body; then 408."""
+    body_rate: Size = 240
+    """Bytes a second that have to come of it, over each `body_timeout` in which it is waited for; else 408."""
+    send_timeout: Duration = 60.0
+    """Seconds in which a client takes nothing, or too little, of what waits for it; then its connection is cut."""
+    send_rate: Size = 240
+    """Bytes a second that a client has to take, over each `send_timeout`. 0 means that one byte is enough."""
     match_body: Size = 64 * 1024
     """How much of a body is held back where a route matches by `json` or `body`; a larger body never matches."""
 

@@ -17,6 +17,7 @@ from gateway.config.addresses import Address
 from gateway.config.model import Limits, Listener
 from gateway.connection import Connection, TLSSession
 from gateway.listeners.client_hello import MAX_BYTES, read_client_hello
+from gateway.listeners.connections import Watched, address_of
 from gateway.listeners.exchange import Host
 from gateway.listeners.http import HttpListener
 from gateway.listeners.peeking import peek
@@ -67,11 +68,20 @@ class EdgeListener:
         self._host = host
         self._edge = host.edge = Edge()
         self._bound = bound
+        self._address = None if bound.family == socket.AF_UNIX else address_of(bound.getsockname())
         self._inner: dict[str, HttpListener] = {}
         """By the version of HTTP that they speak."""
         self._is_accepting = False
         self._tasks: set[asyncio.Task[None]] = set()
         """One for each connection."""
+
+    @property
+    def watched(self) -> tuple[Watched, ...]:
+        """What a patrol is told of it: both sides, of which the inner one knows who has exchanges under way."""
+        inner = tuple(watched for listener in self._inner.values() for watched in listener.watched)
+        if self._address is None:
+            return inner
+        return (Watched(self.settings.label, self._address, 0.0, None), *inner)
 
     def start(self) -> None:
         """Accept connections from now on."""

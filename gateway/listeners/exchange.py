@@ -17,19 +17,21 @@ from typing import TYPE_CHECKING, Any
 from gateway.error_pages import error_response
 from gateway.errors import (
     BodyBroken,
-    BodyTimeout,
     BodyTooLarge,
+    BodyTooSlow,
     ClientDisconnected,
+    ClientStalled,
     GatewayError,
     PluginError,
     is_cancelled,
 )
 from gateway.forward import SERVER
-from gateway.headers import Headers, RawHeaders
 from gateway.light import as_task
-from gateway.model import METHODS_WITHOUT_BODY, Exchange, Request, Response
+from gateway.listeners.connections import Client, Clients
+from gateway.listeners.pace import BodyPace, fulfil, taken
+from gateway.listeners.request import read_request
+from gateway.model import Exchange, Response
 from gateway.pipeline import suspects
-from gateway.upstream.message import FRAMING
 
 if TYPE_CHECKING:
     from gateway.app import App
@@ -39,12 +41,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.listeners")
 
 
-_new: Any = object.__new__
-
 SLICE_BYTES = 32 * 1024
+STREAM_SLICE_BYTES = 16 * 1024
+"""The same for a stream of HTTP/2, of which a client can have many."""
 PROVEN_BYTES = 1024 * 1024
 """A body is sent in slices until so much is gone. Granian queues several pieces, whatever their size, so larger
 ones are for clients that take them; this is more than what the system holds for a client that takes nothing."""
+
+SLOW_SECONDS = 1.0
 
 REST_BYTES = 64 * 1024
 REST_SECONDS = 0.05
@@ -54,11 +58,13 @@ REST_SECONDS = 0.05
 class Host:
     """What a listener serves with: the App of the moment, which a reload replaces by one assignment."""
 
-    __slots__ = ("app", "edge", "is_draining", "listener", "tunnels")
+    __slots__ = ("app", "clients", "edge", "is_draining", "listener", "tunnels")
 
-    def __init__(self, app: App, listener: str = "") -> None:
+    def __init__(self, app: App, listener: str = "", clients: Clients | None = None) -> None:
         self.app = app
         self.listener = listener
+        self.clients = clients
+        """Who has exchanges under way, where somebody needs to know that."""
         self.edge: Edge | None = None
         """Who knows the clients, if connections come through an edge."""
         self.is_draining = False
@@ -94,9 +100,15 @@ async def serve_http(host: Host, watcher: Any) -> None:
     # hot: plain
     app = host.app
     exchange = HttpExchange(app, read_request(watcher.scope), host.listener)
-    if host.edge is not None and not host.edge.identify(exchange):
-        return watcher.err(AbortedResponse("not a connection of the edge"))  # type: ignore[no-any-return]
     exchange.transport = watcher.proto
+    client = exchange.client = None if host.clients is None else host.clients.enter(exchange.request)
+    if client is not None and client.is_condemned:
+        client.leave()
+        return watcher.err(AbortedResponse("its connection is about to be cut"))  # type: ignore[no-any-return]
+    if host.edge is not None and not host.edge.identify(exchange):
+        if client is not None:
+            client.leave()
+        return watcher.err(AbortedResponse("not a connection of the edge"))  # type: ignore[no-any-return]
     if exchange.request.has_body:
         exchange.request.body = exchange
     app.in_flight += 1
@@ -122,11 +134,8 @@ async def serve_http(host: Host, watcher: Any) -> None:
         watcher.err(AbortedResponse(repr(error)))
     finally:
         exchange.finish()
-
-
-def _fulfil(future: asyncio.Future[None], _: object) -> None:
-    if not future.done():
-        future.set_result(None)
+        if client is not None:
+            client.leave(has_stalled=isinstance(exchange.error, ClientStalled))
 
 
 def _wrappers(exchange: Exchange) -> str:
@@ -158,47 +167,14 @@ def fit_to_send(exchange: Exchange, response: Response) -> Response:
     return page
 
 
-def read_request(scope: dict[str, Any]) -> Request:
-    """A Request over a Granian scope; nothing is copied."""
-    # hot: plain
-    request: Request = _new(Request)
-    headers = scope["headers"]
-    request.headers = Headers.adopt(headers)
-    request.method = method = scope.get("method", "GET")
-    request.scheme = scope["scheme"]
-    request.raw_path = scope["raw_path"]
-    request.query = scope["query_string"]
-    version = scope["http_version"]
-    request.http_version = "1.0" if version == "1" else version
-    request.peer, port = scope["client"]
-    request.client = request.peer
-    request.client_port = int(port or 0)
-    request._host = None
-    request.body = None
-    request.has_body = version == "2" and method not in METHODS_WITHOUT_BODY
-    for name, value in headers:  # awaiting a body that does not exist costs a thread hop
-        if name in FRAMING:
-            request.has_body = value != b"0"
-            break
-    if version == "2":
-        _join_cookies(headers)
-    return request
-
-
-def _join_cookies(headers: RawHeaders) -> None:
-    """Make one Cookie field of several, as everything behind HTTP/2 expects it (RFC 9113 8.2.3)."""
-    cookies = [value for name, value in headers if name == b"cookie"]
-    if len(cookies) > 1:
-        headers[:] = [field for field in headers if field[0] != b"cookie"]
-        headers.append((b"cookie", b"; ".join(cookies)))
-
-
 class HttpExchange(Exchange):
     """An exchange together with its client's side: the request body as it arrives, and the way of the response."""
 
     # hot: plain. One object and no cycle for requests without a body.
     transport: Any
     """Granian's side. It holds the request body, and with that the connection, until `finish` lets go of it."""
+    client: Client | None = None
+    """Its connection, where that is kept track of."""
     _receiving: Any = None
     """The piece of the body that is waited for."""
     _is_read = False
@@ -207,6 +183,10 @@ class HttpExchange(Exchange):
     _is_done = False
     _on_left: Callable[[GatewayError], None] | None = None
     _watching: asyncio.Task[None] | None = None
+    _pace: BodyPace | None = None
+    """How the body arrives; known once some of it was waited for."""
+    _is_slow = False
+    """Whether the client took long for the last piece: then the next ones are small, too."""
     _left: GatewayError | None = None
     """That the client left; sending to it goes well all the same."""
 
@@ -240,19 +220,23 @@ class HttpExchange(Exchange):
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece of the request body. Raises BodyTimeout, BodyTooLarge or BodyBroken."""
+        """The next piece of the request body. Raises BodyTimeout, BodyTooSlow, BodyTooLarge or BodyBroken."""
         if self._is_read:
             raise StopAsyncIteration
         if self._is_stalled:
             raise BodyBroken
-        seconds = self.app.settings.limits.body_timeout
+        if self._pace is None:
+            self._pace = BodyPace(self.bounds or self.app.bounds)
+        began, seconds = time.monotonic(), self._pace.seconds_left()
         message = await self._receive_within(seconds)
         if message is None:
-            raise BodyTimeout(seconds)
+            raise self._pace.lapsed(seconds)
         if message["type"] == "http.disconnect":
             self._is_stalled = True
             raise BodyBroken
         data: bytes = message["body"]
+        if message["more_body"]:
+            self._mind_pace(self._pace, time.monotonic() - began, len(data))
         if not message["more_body"]:
             self._finish_reading()
         if not data:
@@ -260,6 +244,13 @@ class HttpExchange(Exchange):
                 raise StopAsyncIteration
             return await self.__anext__()
         return self._count(data)
+
+    def _mind_pace(self, pace: BodyPace, seconds: float, size: int) -> None:
+        try:
+            pace.came(seconds, size)
+        except BodyTooSlow:
+            self._is_stalled = True
+            raise
 
     async def _receive_within(self, seconds: float) -> dict[str, Any] | None:
         """What comes next of the body; None if nothing came in time."""
@@ -276,14 +267,14 @@ class HttpExchange(Exchange):
         if hasattr(receiving, "add_done_callback"):  # else it is there
             self._receiving = receiving
             arrived = asyncio.get_running_loop().create_future()
-            receiving.add_done_callback(partial(_fulfil, arrived))
+            receiving.add_done_callback(partial(fulfil, arrived))
             await arrived
             self._receiving = None
         message: dict[str, Any] = await receiving
         return message
 
     def _count(self, data: bytes) -> bytes:
-        most = self.app.settings.limits.max_body
+        most = (self.bounds or self.app.bounds).max_body
         self.bytes_received += len(data)
         if most and self.bytes_received > most:
             raise BodyTooLarge(most)
@@ -376,28 +367,35 @@ class HttpExchange(Exchange):
         send({"type": "http.response.start", "status": response.status, "headers": response.headers.raw})
         self.watch_client(self._cut)
         source: Any = self.open_body
+        most = SLICE_BYTES if self.request.http_version != "2" else STREAM_SLICE_BYTES
         is_wrapped = body is not source  # by a plugin: who knows when its first piece comes, and whether
         if is_wrapped or not source.has_data():
             await send({"type": "http.response.body", "body": b"", "more_body": True})  # Granian holds the head
         async for piece in body:
             if self._left is not None:
                 raise self._left
-            if len(piece) > SLICE_BYTES and self.bytes_sent < PROVEN_BYTES:
-                await self._send_slices(piece)
+            if len(piece) > most and (self.bytes_sent < PROVEN_BYTES or self._is_slow):
+                for start in range(0, len(piece), most):
+                    await self._send_piece(piece[start : start + most])
             elif piece:
-                self.bytes_sent += len(piece)
-                sending = send({"type": "http.response.body", "body": piece, "more_body": True})
+                sending = self._send_piece(piece)
                 del piece  # Granian has its own copy, and a slow client may take long
                 await sending
         send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send_slices(self, data: bytes) -> None:
+    def _send_piece(self, piece: bytes) -> Awaitable[None]:
+        """Send a piece; what to await until the client takes more."""
         # hot: large
-        send = self.transport.send
-        for start in range(0, len(data), SLICE_BYTES):
-            piece = data[start : start + SLICE_BYTES]
-            self.bytes_sent += len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        self.bytes_sent += len(piece)
+        sending: Awaitable[None] = self.transport.send(
+            {"type": "http.response.body", "body": piece, "more_body": True}
+        )
+        return sending if self.request.http_version != "2" else self._taken(sending)
+
+    async def _taken(self, sending: Awaitable[None]) -> None:
+        began = time.monotonic()
+        await taken(sending, self.client, self.app.bounds.send_timeout)
+        self._is_slow = time.monotonic() - began > SLOW_SECONDS
 
     def _cut(self, error: GatewayError) -> None:
         self._left = error

@@ -22,6 +22,7 @@ from granian.server.embed import Server
 
 from gateway.config.model import Limits, Listener
 from gateway.light import drive
+from gateway.listeners.connections import Watched, address_of
 from gateway.listeners.exchange import Host, serve_http
 from gateway.listeners.websocket import serve_websocket
 
@@ -34,6 +35,8 @@ BUFFER_BYTES = 128 * 1024
 """What Granian holds of a request, and of a response beyond the piece that it is sending."""
 
 H2_KEEP_ALIVE_MS = 20_000
+H2_STREAMS = 100
+"""At once over one connection. Each may hold what its client does not take: RFC 9113 6.5.2 wants no fewer."""
 
 
 class HttpListener:
@@ -41,6 +44,11 @@ class HttpListener:
 
     def __init__(self, settings: Listener, limits: Limits, host: Host, bound: socket.socket) -> None:
         self.settings = settings
+        self.watched: tuple[Watched, ...] = ()
+        """What a patrol is told of it; nothing where the system has no addresses."""
+        if bound.family != socket.AF_UNIX:
+            address = address_of(bound.getsockname())
+            self.watched = (Watched(settings.label, address, settings.header_timeout, host.clients),)
         self._server: Any = _EmbeddedServer(settings, limits, host, bound)  # Granian is untyped in part
         self._task: asyncio.Task[None] | None = None
 
@@ -80,7 +88,9 @@ class _EmbeddedServer(Server):
                 max_buffer_size=max(BUFFER_BYTES, limits.max_header),
             ),
             http2_settings=HTTP2Settings(
-                max_headers_size=limits.max_header or 16 * 1024 * 1024, keep_alive_interval=H2_KEEP_ALIVE_MS
+                max_headers_size=limits.max_header or 16 * 1024 * 1024,
+                max_concurrent_streams=H2_STREAMS,
+                keep_alive_interval=H2_KEEP_ALIVE_MS,
             ),
             log_enabled=False,
             ssl_cert=tls.cert if tls else None,

@@ -21,7 +21,8 @@ from websockets.exceptions import ConnectionClosed
 from gateway.errors import GatewayError, ResponseCut
 from gateway.forward import SERVER
 from gateway.headers import RawHeaders
-from gateway.listeners.exchange import AbortedResponse, Host, fit_to_send, read_request
+from gateway.listeners.exchange import AbortedResponse, Host, fit_to_send
+from gateway.listeners.request import read_request
 from gateway.model import Body, Exchange, Response
 from gateway.tunnel import Tunnel, open_tunnel
 from gateway.upstream.message import HOP_BY_HOP
@@ -45,7 +46,10 @@ async def serve_websocket(host: Host, watcher: Any) -> None:
     app, transport = host.app, watcher.proto
     exchange = Exchange(app, read_request(watcher.scope), host.listener)
     exchange.is_tunnel = True
+    client = None if host.clients is None else host.clients.enter(exchange.request)
     if host.edge is not None and not host.edge.identify(exchange):
+        if client is not None:
+            client.leave()
         return watcher.err(AbortedResponse("not a connection of the edge"))  # type: ignore[no-any-return]
     app.in_flight += 1
     app.exchanges += 1
@@ -70,6 +74,8 @@ async def serve_websocket(host: Host, watcher: Any) -> None:
             exchange.open_body.close(exchange.error)
             exchange.open_body = None  # it leads back to the exchange: nothing is left for the collector
         app.in_flight -= 1
+        if client is not None:
+            client.leave()
         exchange.ended = time.monotonic()
         pipeline = exchange.route.pipeline
         if pipeline.on_complete:

@@ -23,6 +23,7 @@ from gateway.app import App
 from gateway.config.loader import Source
 from gateway.errors import GatewayError, is_cancelled
 from gateway.explaining import explain, read_request
+from gateway.listeners.connections import Clients, Patrol, Watched
 from gateway.listeners.edge import EdgeListener
 from gateway.listeners.exchange import Host
 from gateway.listeners.http import HttpListener
@@ -56,6 +57,7 @@ class Worker:
         self._prepared: App | None = None
         self._hosts: list[Host] = []
         self._listeners: list[HttpListener | EdgeListener] = []
+        self._patrol: Patrol | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._drain_seconds = 30.0
         self._stopping = asyncio.Event()
@@ -70,6 +72,8 @@ class Worker:
         tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._follow())]
         await self._stopping.wait()
         await self._drain()
+        if self._patrol is not None:
+            self._patrol.stop()
         for task in tasks:
             task.cancel()
         self._link.close()
@@ -151,6 +155,8 @@ class Worker:
         self._most_connections = message["max_connections"]
         for index in range(len(app.settings.listeners)):
             self._open(app, index)
+        self._patrol = Patrol(self._watched, app.bounds)
+        self._patrol.start()
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
@@ -161,7 +167,7 @@ class Worker:
         """Begin to accept, by the way that the App has found for this listener."""
         settings, limits, has_edge = app.settings.listeners[index], app.settings.limits, app.ways[index].has_edge
         bound = socket.socket(fileno=os.dup(self._bound[index]))
-        host = Host(app, settings.label)
+        host = Host(app, settings.label, Clients.of(settings))
         granted = self._most_connections // (2 if has_edge else 1)  # an edge takes three descriptors for each
         limited = settings.model_copy(update={"max_connections": min(settings.max_connections, granted)})
         listener: HttpListener | EdgeListener
@@ -179,6 +185,9 @@ class Worker:
             if before.has_edge != now.has_edge:
                 self._keep(_close(self._hosts[index], self._listeners[index]))
                 self._open(app, index)
+
+    def _watched(self) -> list[Watched]:
+        return [watched for listener in self._listeners for watched in listener.watched]
 
     async def _build(self, data: dict[str, Any]) -> App:
         source = Source(**{**data, "own_keys": tuple(data["own_keys"])})
@@ -210,6 +219,8 @@ class Worker:
         self._take_up(app)
         for host in self._hosts:
             host.app = app
+        if self._patrol is not None:
+            self._patrol.bounds = app.bounds
         if old is not None:
             self._change_ways(old, app)
             old.is_retired = True

@@ -123,17 +123,16 @@ def test_plain_text_to_a_tls_listener_harms_nobody(everywhere, app):
 
 
 HALF = b"GET / HTTP/1.1\r\nHost: a\r\nX-"
-NO_TIMEOUT = pytest.mark.xfail(strict=True, reason="the server core bounds neither a TLS handshake nor `auto`")
 
 
 @pytest.mark.parametrize(
     ("listener", "start"),
     [
-        pytest.param(TLS_HTTP1, None, marks=NO_TIMEOUT, id="http1-no-hello"),
+        pytest.param(TLS_HTTP1, None, id="http1-no-hello"),
         pytest.param(TLS_HTTP1, b"", id="http1-silent"),
         pytest.param(TLS_HTTP1, HALF, id="http1-half"),
-        pytest.param(TLS_QUICK, None, marks=NO_TIMEOUT, id="auto-no-hello"),
-        pytest.param(TLS_QUICK, b"", marks=NO_TIMEOUT, id="auto-silent"),
+        pytest.param(TLS_QUICK, None, id="auto-no-hello"),
+        pytest.param(TLS_QUICK, b"", id="auto-silent"),
         pytest.param(TLS_QUICK, HALF, id="auto-half"),
     ],
 )

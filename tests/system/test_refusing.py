@@ -9,7 +9,13 @@ import pytest
 from gateway.testing import CutShort, GatewayProcess, OriginConnection, SeenRequest, reply, wait_until
 
 SITE = {
-    "limits": {"max_body": "64KiB", "max_header": "8KiB", "max_uri": "2KiB", "body_timeout": "500ms"},
+    "limits": {
+        "max_body": "64KiB",
+        "max_header": "8KiB",
+        "max_uri": "2KiB",
+        "body_timeout": "500ms",
+        "body_rate": 0,
+    },
     "listeners": [{"bind": "127.0.0.1:0", "header_timeout": "1s"}],
 }
 MAX_BODY = 64 << 10

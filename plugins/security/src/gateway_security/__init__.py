@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gateway_security.hide_upstream import HideUpstream
     from gateway_security.ip_filter import IpFilter
     from gateway_security.jwt import Jwt
+    from gateway_security.limits import Limits
     from gateway_security.security_headers import SecurityHeaders
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "HideUpstream",
     "IpFilter",
     "Jwt",
+    "Limits",
     "Rule",
     "SecurityHeaders",
 ]
