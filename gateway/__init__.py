@@ -1,7 +1,7 @@
 """The public API of plugin authors."""
 
 from gateway.config.model import EndpointSettings
-from gateway.config.types import Duration, FilePath, KeyPrefix, PluginConfig, Secret, Size
+from gateway.config.types import Duration, FilePath, KeyPrefix, Network, PluginConfig, Secret, Size
 from gateway.errors import (
     BadResponse,
     ClientError,
@@ -64,6 +64,7 @@ __all__ = [
     "Headers",
     "KeyPrefix",
     "Metrics",
+    "Network",
     "NoEndpoint",
     "OpenBody",
     "OpenFile",

@@ -2,4 +2,7 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from gateway_security.connection_limit import ConnectionLimit
+from gateway_security.rate_limit import RateLimit
+
+__all__ = ["ConnectionLimit", "RateLimit"]
