@@ -64,9 +64,9 @@ class ConnectionLimit:
 
     @hookimpl
     def startup(self, app: App) -> None:
-        """Find the table that the workers share, or make it. Another limit goes on with its counts."""
+        """Find the table that the workers share, or make it. Another limit has one of its own."""
         config = self._config
-        meaning = f"{config.key} {config.ipv4_prefix} {config.ipv6_prefix}"
+        meaning = f"{config.requests} {config.key} {config.ipv4_prefix} {config.ipv6_prefix}"
         self._table = CountTable(meaning, config.clients)
         self._place = place_of(config.key, self._clients, self._table.place, b"request ")
         app.metrics.counter(
