@@ -8,6 +8,7 @@ import pytest
 from gateway_security import ConnectionLimit, connection_limit, shared_file
 from gateway_security.count_table import CountTable
 from gateway_security.refused_error import Refused
+from gateway_security.shared_locks import LockTimeout
 from pydantic import ValidationError
 
 from gateway import Exchange, Metrics, Request, Response
@@ -126,6 +127,30 @@ def test_one_too_many_makes_us_look_for_workers_that_are_gone_but_not_each_time(
     clock[0] += connection_limit.SWEEP_SECONDS
     site.fill(10)
     assert looked == [100.0, 101.0]
+
+
+def test_a_count_that_cannot_be_given_back_at_once_is_given_back_later(serve, monkeypatch):
+    site = serve(requests=1)
+    exchange = site.begin()
+
+    def stopped(table: CountTable, slot: int) -> None:
+        raise LockTimeout
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CountTable, "leave", stopped)
+        site.plugin.on_complete(exchange)
+    assert len(site.fill()) == 1
+
+
+def test_while_nobody_can_count_requests_are_refused(serve, monkeypatch):
+    def stopped(table: CountTable, place: object, most: int) -> int:
+        raise LockTimeout("another worker has it")
+
+    site = serve(requests=1)
+    monkeypatch.setattr(CountTable, "enter", stopped)
+    with pytest.raises(Refused) as caught:
+        site.begin()
+    assert caught.value.status == 503
 
 
 def test_without_a_limit_nothing_is_done_at_all():

@@ -68,7 +68,7 @@ def settings_of(origin, redis: str = "") -> dict[str, object]:
 
 
 def answer(connection: OriginConnection, request: SeenRequest) -> None:
-    """Echo an upgrade's key, as a WebSocket server has to, and wait for the other side to leave it."""
+    """Echo an upgrade's key, as a WebSocket server has to, and leave when the other side says anything."""
     key = request.header("sec-websocket-key")
     if key is None:
         connection.send(reply(b"hello"))
@@ -78,7 +78,7 @@ def answer(connection: OriginConnection, request: SeenRequest) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept
     )
-    connection.wait_closed()
+    connection.receive()
     connection.close()
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from types import SimpleNamespace
 
 import pytest
 from gateway_security import RateLimit, rate_limit, shared_file
 from gateway_security.refused_error import Refused
+from gateway_security.shared_locks import try_lock, unlock
 from pydantic import ValidationError
 
 from gateway import Exchange, Metrics, Request, Response
@@ -285,6 +287,21 @@ def test_the_log_names_client_and_limit_and_does_not_overflow(serve, caplog):
     with pytest.raises(Refused):
         site.plugin.on_request(exchange)
     assert exchange.notes == [("rate-limit", "refused it: over the limit 'logins'")]
+
+
+@pytest.mark.parametrize("further", [[], [{"rate": "9/h", "key": "host"}]])
+def test_while_nobody_can_count_requests_are_refused(serve, further):
+    site = serve(rate="5/h", limits=further)
+    lock = site.plugin._places[0](site.exchange()).lock
+    held = threading.Thread(target=lambda: try_lock(lock))  # and it ends with it: as a worker that dies
+    held.start()
+    held.join()
+    assert site.passes()
+    assert try_lock(lock) == 0  # and keeps it: as a worker that is stopped
+    response = site.refusal()
+    unlock(lock)
+    assert response.status == 503
+    assert site.passes()
 
 
 def test_without_a_limit_nothing_is_done_at_all():

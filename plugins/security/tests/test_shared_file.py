@@ -133,7 +133,9 @@ def test_no_room_is_one_clear_line(tmp_path, make):
     def no_room(fd: int, memory: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(ConfigurationError, match=r"No space left on device \(8192 bytes of shared memory\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"No space left on device \(8192 bytes of shared memory; lower `clients`"
+    ):
         SharedFile("rate-limit", "a test", 8192, no_room, folder=tmp_path)
     assert names(tmp_path) == []
 

@@ -57,6 +57,8 @@ class ConnectionLimit:
         self._table: CountTable
         self._place: PlaceOf
         self._swept = 0.0
+        self._late: list[int] = []
+        """Counts that could not be given back, since a worker that is stopped held the lock."""
         self.refused = 0
         if not self._most:
             self.startup = self.shutdown = None  # type: ignore[assignment,method-assign]
@@ -106,13 +108,19 @@ class ConnectionLimit:
         # hot: l7-balancer
         slot = exchange.get(self._slot)
         if slot is not None:
-            self._table.leave(slot)
+            try:
+                self._table.leave(slot)
+            except LockTimeout:
+                self._late.append(slot)
 
     def _try_again(self, exchange: Exchange, said: int) -> int:
         """A slot after all, if what is in the way belongs to a worker that is gone. Raises Refused."""
         now = time.monotonic()
         if now >= self._swept:
             self._swept = now + SWEEP_SECONDS
+            while self._late:
+                self._table.leave(self._late[-1])
+                self._late.pop()
             self._table.sweep()
             said = self._table.enter(self._place(exchange), self._most)
         if said >= 0:

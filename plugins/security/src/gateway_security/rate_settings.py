@@ -131,7 +131,7 @@ class RateSettings(PluginConfig):
     """Clients whose addresses share so many bits are one."""
     ipv6_prefix: Annotated[int, Field(ge=1, le=128)] = 64
     """The same for IPv6, where one client usually has a /64."""
-    clients: Annotated[int, Field(ge=16, le=10_000_000)] = 100_000
+    clients: Annotated[int, Field(ge=16, le=10_000_000)] = 50_000
     """How many keys there is room for in memory, 48 to 96 bytes each. Beyond, some are forgotten before their
     time."""
     store: Annotated[RateStore, BeforeValidator(_named)] = RateStore()

@@ -7,6 +7,7 @@ away: a time limit, a pause after a failure, a word to the operator. Does not kn
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import importlib
 import logging
@@ -95,6 +96,9 @@ class RemoteRates:
                 said = await self._take(keys=self._hashed(keys), args=self._arguments)
         except Exception as error:  # each client has errors of its own, and none may reach an exchange
             self._fail(error)
+            with contextlib.suppress(Exception):
+                # What a failure has left the connections in is not worth finding out.
+                await self._client.connection_pool.disconnect()
             raise StoreAway from error
         if self._away_since is not None:
             log.warning("rate-limit: the store is back after %.1f s", self._clock() - self._away_since)

@@ -101,7 +101,9 @@ class SharedFile:
             self.fd = self._open(size, prepare)
             self.memory = mmap.mmap(self.fd, size)
         except OSError as error:
-            raise ConfigurationError(f"{self.path}: {error.strerror} ({size} bytes of shared memory)") from None
+            raise ConfigurationError(
+                f"{self.path}: {error.strerror} ({size} bytes of shared memory; lower `clients`?)"
+            ) from None
         _sweep(folder)
 
     def _open(self, size: int, prepare: Callable[[int, mmap.mmap], None]) -> int:
