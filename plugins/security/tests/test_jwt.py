@@ -136,7 +136,7 @@ def test_what_is_not_signed_by_a_known_key_is_refused(bearer, caplog):
     response = answer(made(), exchange)
     assert response.status == 401
     assert response.headers.get("www-authenticate") == b'Bearer realm="gateway", error="invalid_token"'
-    assert "jwt: request" in caplog.text
+    assert "jwt: answered 401 to 127.0.0.1: " in caplog.text
     assert bearer not in caplog.text
 
 

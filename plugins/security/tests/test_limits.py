@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from types import SimpleNamespace
 
 import pytest
 from gateway_security import Limits
-from gateway_security.limits_log import LINES, SECONDS, RefusalLog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -161,18 +159,3 @@ def test_zero_leaves_it_to_the_core():
 def test_a_mistake_in_the_configuration_is_named(settings, says):
     with pytest.raises(ValueError, match=says.replace("*", r"\*")):
         Limits.Config.model_validate(settings)
-
-
-def test_the_log_says_who_what_and_why_in_one_line_and_not_without_end(caplog):
-    now = [0.0]
-    told = RefusalLog("limits", clock=lambda: now[0])
-    with caplog.at_level(logging.INFO, "gateway.security"):
-        for _ in range(LINES + 5):
-            told.tell(exchange("/a%0ab?secret=1", method="PUT"), "too long")
-        assert len(caplog.messages) == LINES
-        assert "limits refused PUT '/a\\nb' of 127.0.0.1: too long" in caplog.messages[0]
-        assert "secret" not in caplog.text
-        now[0] = SECONDS
-        told.tell(exchange(), "too long")
-    assert "limits: 5 more refusals" in caplog.messages[LINES]
-    assert len(caplog.messages) == LINES + 2

@@ -41,7 +41,7 @@ def test_a_body_that_is_announced_too_large_is_refused_before_an_endpoint_hears_
     assert answer.status == 413
     assert b'"error":"Content Too Large"' in answer.body
     assert len(app.requests) == before
-    assert "limits refused POST '/' of 127.0.0.1: body over 1024 bytes" in site.log
+    assert "limits: refused 127.0.0.1: body over 1024 bytes (POST '/', request " in site.log
 
 
 def test_a_body_that_grows_too_large_is_refused(site):

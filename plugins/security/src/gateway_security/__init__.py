@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gateway_security.basic_auth import BasicAuth
     from gateway_security.block_rules import BlockRules, Rule
+    from gateway_security.connection_limit import ConnectionLimit
     from gateway_security.cors import Cors
     from gateway_security.forward_auth import ForwardAuth
     from gateway_security.hide_upstream import HideUpstream
     from gateway_security.ip_filter import IpFilter
     from gateway_security.jwt import Jwt
     from gateway_security.limits import Limits
+    from gateway_security.rate_limit import RateLimit
     from gateway_security.security_headers import SecurityHeaders
 
 __all__ = [
     "BasicAuth",
     "BlockRules",
+    "ConnectionLimit",
     "Cors",
     "ForwardAuth",
     "HideUpstream",
     "IpFilter",
     "Jwt",
     "Limits",
+    "RateLimit",
     "Rule",
     "SecurityHeaders",
 ]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from gateway import App, ClientError, Duration, Exchange, PluginConfig, Response, Size, StateKey, hookimpl
-from gateway_security.limits_log import RefusalLog
+from gateway_security.refusal_log import RefusalLog
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _MEDIA_TYPE = re.compile(r"[!#$&^_.+a-z0-9-]+/(?:\*|[!#$&^_.+a-z0-9-]+)").fullmatch
@@ -147,5 +147,5 @@ class Limits:
 
     def _refuse(self, exchange: Exchange, why: str, status: int) -> None:
         exchange.note("limits", f"refused: {why}")
-        self._log.tell(exchange, why)
+        self._log.tell(exchange, "refused", why)
         raise ClientError(why, status=status)

@@ -1,32 +1,27 @@
-"""How the plugins that authenticate refuse: the gateway's error page for the client, a bounded line for the log.
+"""How the plugins that authenticate refuse: the gateway's error page for the client, a line for the log.
 
-Owns wording and bounds of that log, and which requests are a browser's preflights. Does not decide whom to refuse.
+Owns which requests are a browser's preflights, and what of a client's words may stand in the log. Does not decide
+whom to refuse.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
 from gateway import ClientError, Exchange, Request, Response, error_response
+from gateway_security.refusal_log import RefusalLog
 
-log = logging.getLogger("gateway.security")
-
-MAX_LINES = 20
-WINDOW_SECONDS = 10.0
 MAX_SHOWN = 100
 """Characters of a path or a name that a client chose."""
 
 
 class Refusals:
-    """Answers refusals of one plugin; of many in a short time the log shows the first and counts the others."""
+    """Answers refusals of one plugin."""
 
     def __init__(self, plugin: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._plugin = plugin
-        self._clock = clock
-        self._began = clock()
-        self._count = 0
+        self._log = RefusalLog(plugin, clock)
 
     def __call__(self, exchange: Exchange, status: int, why: str, challenge: str = "") -> Response:
         """The error page of a status, with a challenge in WWW-Authenticate; `why` is for log and record alone."""
@@ -39,20 +34,7 @@ class Refusals:
     def record(self, exchange: Exchange, status: int, why: str) -> None:
         """Take down a refusal that is answered in another way."""
         exchange.note(self._plugin, f"refused: {why}")
-        now = self._clock()
-        if now - self._began >= WINDOW_SECONDS:
-            if self._count > MAX_LINES:
-                left_out = self._count - MAX_LINES
-                log.warning("%s: %d more refusals before this one are not shown", self._plugin, left_out)
-            self._began, self._count = now, 0
-        self._count += 1
-        if self._count <= MAX_LINES:
-            request = exchange.request
-            path = shown(request.host.encode("latin-1") + request.raw_path)
-            log.warning(
-                "%s: request %s: %s from %s for %s gets %d: %s",
-                self._plugin, exchange.id, request.method, request.client, path, status, why,
-            )  # fmt: skip
+        self._log.tell(exchange, f"answered {status} to", why)
 
 
 def shown(value: bytes) -> str:
