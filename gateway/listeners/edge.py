@@ -11,11 +11,12 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.addresses import Address
 from gateway.config.model import Limits, Listener
-from gateway.connection import Connection, TLSSession
+from gateway.connection import Connection, Deny, TLSSession
 from gateway.listeners.client_hello import MAX_BYTES, read_client_hello
 from gateway.listeners.connections import Watched, address_of
 from gateway.listeners.exchange import Host
@@ -31,6 +32,7 @@ log = logging.getLogger("gateway.listeners")
 
 ACCEPT_AT_ONCE = 64
 """So many are accepted before the loop turns to what else there is."""
+DENIALS_SECONDS = 10.0
 ACCEPT_LATER_SECONDS = 0.1
 """A pause after the system had no descriptor left for a connection."""
 
@@ -71,6 +73,7 @@ class EdgeListener:
         self._address = None if bound.family == socket.AF_UNIX else address_of(bound.getsockname())
         self._inner: dict[str, HttpListener] = {}
         """By the version of HTTP that they speak."""
+        self._denials: Counter[str] = Counter()
         self._is_accepting = False
         self._tasks: set[asyncio.Task[None]] = set()
         """One for each connection."""
@@ -169,7 +172,7 @@ class EdgeListener:
                 denied = await app.connection_hooks.connect(connection)
                 has_passed = denied is None
                 if denied is not None:
-                    return self._tell(connection, f"denied by {denied.reason}", logging.INFO)
+                    return self._tell_denied(connection, denied)
                 outer = await self._terminate(app, connection, peer)
                 await self._join(outer, connection)
             await outer.lost
@@ -185,8 +188,21 @@ class EdgeListener:
             if has_passed:
                 app.connection_hooks.disconnect(connection)
 
-    def _tell(self, connection: Connection, what: str, level: int = logging.DEBUG) -> None:
-        log.log(level, "listener %s: %r: %s", self.settings.label, connection, what)
+    def _tell(self, connection: Connection, what: str) -> None:
+        log.debug("listener %s: %r: %s", self.settings.label, connection, what)
+
+    def _tell_denied(self, connection: Connection, denied: Deny) -> None:
+        """Tell of the first, and of the others how many they were: a flood of them must not flood the log."""
+        if not self._denials:
+            log.info("listener %s: denied %s: %s", self.settings.label, connection.client, denied.reason)
+            asyncio.get_running_loop().call_later(DENIALS_SECONDS, self._count_denials)
+        self._denials[denied.reason] += 1
+
+    def _count_denials(self) -> None:
+        told, self._denials = self._denials, Counter()
+        for reason, count in told.items():
+            seconds = DENIALS_SECONDS
+            log.info("listener %s: denied %d within %g s: %s", self.settings.label, count, seconds, reason)
 
     async def _look_ahead(self, app: App, connection: Connection, peer: socket.socket) -> None:
         """What the connection begins with, before anybody answers."""

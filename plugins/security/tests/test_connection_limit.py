@@ -11,7 +11,7 @@ from gateway_security.refused_error import Refused
 from gateway_security.shared_locks import LockTimeout
 from pydantic import ValidationError
 
-from gateway import Exchange, Metrics, Request, Response
+from gateway import Connection, Deny, Exchange, Metrics, Request, Response
 from gateway.pipeline import Pipeline
 
 
@@ -169,3 +169,21 @@ def test_without_a_limit_nothing_is_done_at_all():
 def test_what_cannot_be_is_refused_at_load(settings, message):
     with pytest.raises(ValidationError, match=message):
         ConnectionLimit.Config.model_validate(settings)
+
+
+def test_connections_are_counted_apart_from_requests(serve):
+    site = serve(requests=1, connections=2)
+    opened = [Connection("192.0.2.7", "192.0.2.7", port, "web") for port in range(3)]
+    assert [site.plugin.on_connect(each) for each in opened[:2]] == [None, None]
+    assert site.plugin.on_connect(opened[2]) == Deny("2 connections are open already")
+    assert site.plugin.on_connect(Connection("192.0.2.8", "192.0.2.8", 1, "web")) is None
+    assert len(site.fill()) == 1
+    site.plugin.on_disconnect(opened[0])
+    assert site.plugin.on_connect(opened[2]) is None
+    site.plugin.on_disconnect(opened[0])  # it is gone already
+    assert site.plugin.on_connect(opened[0]) == Deny("2 connections are open already")
+
+
+def test_without_a_limit_on_connections_nobody_looks_at_them():
+    assert ConnectionLimit(ConnectionLimit.Config(requests=1)).on_connect is None
+    assert ConnectionLimit(ConnectionLimit.Config(connections=1)).on_request is None

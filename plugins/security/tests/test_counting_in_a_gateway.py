@@ -228,3 +228,30 @@ def test_counts_outlive_a_reload_and_the_workers_and_go_with_the_gateway(gateway
     assert files() == made
     site.stop()
     assert files() == set()
+
+
+def test_a_client_has_so_many_connections_in_all_workers_together(gateway, origin):
+    site = gateway(endpoints=[origin()], plugins=[{"use": "connection-limit", "connections": 10}], workers=2)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(site.connect()) for _ in range(14)]
+        answers = [beginning_of_answer(client) for client in clients]
+        assert Counter(answers) == {b"HTTP/1.1 200": 10, b"": 4}
+        with site.connect(source="127.0.0.2") as other:
+            assert other.request(GET.format("/").encode()).status == 200
+        clients[answers.index(b"HTTP/1.1 200")].close()
+        wait_until(lambda: is_let_in(site))
+    assert "denied 127.0.0.1: connection-limit: 10 connections are open already" in site.log
+
+
+def is_let_in(site: GatewayProcess) -> bool:
+    with site.connect() as client:
+        return beginning_of_answer(client) != b""
+
+
+def beginning_of_answer(client: Client) -> bytes:
+    """Empty if the connection is closed, with a reset where the request was not read any more."""
+    try:
+        client.send(GET.format("/").encode())
+        return client.receive()[:12]
+    except (BrokenPipeError, ConnectionResetError):
+        return b""
