@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config.merge import Data, deep_merge
 from gateway.config.model import Defaults, Settings
-from gateway.config.plugin_lists import merge_plugins
+from gateway.config.plugin_lists import merge_plugins, without_places
 from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
 
@@ -175,9 +175,10 @@ def merge(site: Data, *, name: str, base: Path) -> Source:
         {key: value for key, value in site.items() if key not in ("plugins", "routes")},
     )
     plugins = merge_plugins([], profile.get("plugins", []), f"profile {profile_name}: plugins")
-    data["plugins"] = merge_plugins(plugins, site.get("plugins", []), f"{name}: plugins")
+    plugins = merge_plugins(plugins, site.get("plugins", []), f"{name}: plugins")
+    data["plugins"] = without_places(plugins)
     routes = site.get("routes", profile.get("routes", []))
-    data["routes"] = _routes(routes, data["plugins"], name) if isinstance(routes, list) else routes
+    data["routes"] = _routes(routes, plugins, name) if isinstance(routes, list) else routes
     if "defaults" in data:
         validate(Defaults, data["defaults"], f"{f'profile {profile_name}' if profile else name}: defaults")
     _apply_defaults(data)
@@ -189,7 +190,8 @@ def _routes(routes: list[Any], plugins: list[Data], name: str) -> list[Any]:
     for index, route in enumerate(routes):
         if isinstance(route, dict):
             where = f"{name}: routes[{index}].plugins"
-            route = {**route, "plugins": merge_plugins(plugins, route.get("plugins", []), where)}
+            merged_plugins = merge_plugins(plugins, route.get("plugins", []), where)
+            route = {**route, "plugins": without_places(merged_plugins)}
         merged.append(route)
     return merged
 

@@ -1,4 +1,4 @@
-"""How a site's or a route's plugins change the list they inherit: override, add, place, drop.
+"""How a site's or a route's plugins change the list they inherit: override, add, place, keep a place, drop.
 
 Owns the two notations (a list, a table) and their meaning. Does not know any plugin.
 """
@@ -15,13 +15,21 @@ def merge_plugins(inherited: list[Data], changes: object, where: str) -> list[Da
 
     A plugin that is already in the list keeps its place and gets the configuration merged into its own; a new
     one goes to the end (nearest to the upstream), or where `before` or `after` puts it. `false` in a table, or
-    a leading `-` in a list, drops one. Raises ConfigurationError, also for a plugin that stands in `changes` twice:
-    whoever wrote its settings in one place may not know of those in the other.
+    a leading `-` in a list, drops one. A trailing `?` in a list keeps a place for a plugin that is not loaded
+    before somebody names it: where it stands may matter, as for who asks for a password before a cache.
+
+    Raises ConfigurationError, also for a plugin that stands in `changes` twice: whoever wrote its settings in one
+    place may not know of those in the other.
     """
     merged = list(inherited)
     for entry in _entries(changes, where):
         _apply(merged, entry)
     return merged
+
+
+def without_places(plugins: list[Data]) -> list[Data]:
+    """The list without the places that nobody has taken."""
+    return [entry for entry in plugins if not entry.get("waits")]
 
 
 def _entries(changes: object, where: str) -> list[Data]:
@@ -59,7 +67,9 @@ def _from_table(name: str, value: object, where: str) -> Data:
 
 def _from_list(value: object, where: str) -> Data:
     if isinstance(value, str):
-        return {"use": value.removeprefix("-"), "config": {}, "where": where, "drop": value.startswith("-")}
+        name = value.removeprefix("-").removesuffix("?")
+        drops, waits = value.startswith("-"), value.endswith("?")
+        return {"use": name, "config": {}, "where": where, "drop": drops, "waits": waits}
     if isinstance(value, dict) and isinstance(value.get("use"), str):
         if set(value) == {"use", "config", "where"}:
             return value  # already in its final form: a route that inherits the whole list
@@ -84,8 +94,10 @@ def _apply(merged: list[Data], entry: Data) -> None:
         del merged[names.index(name)]
         return
     new = {"use": name, "config": entry["config"], "where": entry["where"]}
+    waits = entry.get("waits", False)
     if name in names:
         old = merged.pop(names.index(name))
+        waits = waits and old.get("waits", False)
         new["config"] = deep_merge(old["config"], entry["config"])
         position = names.index(name)
         names.remove(name)
@@ -100,4 +112,4 @@ def _apply(merged: list[Data], entry: Data) -> None:
                     f"{entry['where']}: {key}: {entry[key]!r} is not in the list{nearest(entry[key], names)}"
                 )
             position = names.index(entry[key]) + offset
-    merged.insert(position, new)
+    merged.insert(position, {**new, "waits": True} if waits else new)

@@ -11,7 +11,7 @@ import pytest
 from gateway_balancing import LeastConnections, RoundRobin
 
 from gateway import App
-from gateway.config.loader import installed_profiles, load
+from gateway.config.loader import installed_profiles, load, read_profile
 from gateway.testing import reply, wait_until
 
 PACKAGE = Path(__file__).parents[2] / "profiles" / "l7-balancer"
@@ -96,7 +96,37 @@ def test_it_depends_on_every_plugin_that_it_lists():
     project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
     assert project["name"] == "gateway-profile-l7-balancer"
     depends = {re.split(r"[<>=]", item)[0] for item in project["dependencies"]}
-    assert depends == {"gateway", *(f"gateway-{name}" for name in ORDER)}
+    assert depends == {"gateway", "gateway-security", *(f"gateway-{name}" for name in ORDER)}
+
+
+SECURITY = ["ip-filter", "connection-limit", "rate-limit", "limits", "cors", "block-rules", "basic-auth", "jwt"]
+SECURITY += ["forward-auth", "hide-upstream", "security-headers"]
+
+
+@pytest.mark.parametrize("profile", ["l7-balancer", "reverse-proxy"])
+def test_every_plugin_of_security_has_its_place_before_the_cache(profile):
+    places = [use["use"] if isinstance(use, dict) else use for use in read_profile(profile, Path())["plugins"]]
+    bare = [place.removesuffix("?") for place in places]
+    assert set(SECURITY) <= set(bare)
+    assert bare.index("request-id") < bare.index("ip-filter") < bare.index("rate-limit") < bare.index("tls")
+    if "cache" in bare:
+        assert max(map(bare.index, SECURITY)) < bare.index("cache")
+
+
+def test_a_plugin_that_a_route_names_takes_the_place_that_is_kept_for_it(tmp_path):
+    (tmp_path / "site.toml").write_text("""
+        profile = "l7-balancer"
+        upstreams.app.endpoints = ["http://127.0.0.1:1"]
+        [[listeners]]
+        bind = "127.0.0.1:0"
+        [[routes]]
+        upstream = "app"
+        plugins.limits.methods = ["GET"]
+    """)
+    app = App(load(str(tmp_path / "site.toml")))
+    names = [name for name, _ in app.router.routes[0].pipeline.plugins]
+    assert names == [*ORDER[:2], "limits", *ORDER[2:]]
+    assert [name for name, _ in app.plugins] == ORDER
 
 
 def test_it_serves(gateway, origin):

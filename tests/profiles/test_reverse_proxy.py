@@ -13,8 +13,8 @@ from gateway.config.loader import installed_profiles, load
 from gateway.testing import reply, run_command
 
 PACKAGE = Path(__file__).parents[2] / "profiles" / "reverse-proxy"
-ORDER = ["access-log", "request-id", "tls", "health", "headers", "cache", "compression"]
-ORDER += ["persistence", "balancing", "discovery"]
+ORDER = ["access-log", "request-id", "security-headers", "tls", "hide-upstream", "health", "headers", "cache"]
+ORDER += ["compression", "persistence", "balancing", "discovery"]
 TEXT = b"the same words again and again, " * 200
 FRESH = (b"Cache-Control: max-age=60", b"Content-Type: text/plain", b'ETag: "a"')
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway import ConfigurationError
 from gateway.config.merge import deep_merge
-from gateway.config.plugin_lists import merge_plugins
+from gateway.config.plugin_lists import merge_plugins, without_places
 
 NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
 
@@ -27,6 +27,30 @@ def refused(inherited: object, changes: object) -> str:
     with pytest.raises(ConfigurationError) as caught:
         merged(inherited, changes)
     return str(caught.value)
+
+
+class TestPlaces:
+    def loaded(self, inherited: object, changes: object) -> list[str]:
+        below = merge_plugins([], inherited, "profile: plugins")
+        return [item["use"] for item in without_places(merge_plugins(below, changes, "site.toml: plugins"))]
+
+    def test_a_place_that_nobody_takes_is_none(self):
+        assert self.loaded(["a", "b?", "c"], []) == ["a", "c"]
+
+    @pytest.mark.parametrize("changes", [["b"], {"b": True}, {"b": {"rate": 1}}, [{"use": "b", "rate": 1}]])
+    def test_who_is_named_takes_his_place(self, changes):
+        assert self.loaded(["a", "b?", "c"], changes) == ["a", "b", "c"]
+
+    def test_others_stand_before_and_behind_a_place(self):
+        assert self.loaded(["a", "b?", "c"], {"d": {"before": "b"}, "e": {"after": "b"}}) == ["a", "d", "e", "c"]
+
+    @pytest.mark.parametrize("changes", [["-b"], {"b": False}])
+    def test_a_place_can_be_given_up(self, changes):
+        assert self.loaded(["a", "b?", "c"], changes) == ["a", "c"]
+
+    def test_who_is_there_does_not_wait_again(self):
+        assert self.loaded(["a", "b"], ["b?"]) == ["a", "b"]
+        assert self.loaded(["a", "b?"], ["b?"]) == ["a"]
 
 
 class TestMeaning:
