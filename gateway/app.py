@@ -29,9 +29,10 @@ from gateway.forward import SERVER, forward
 from gateway.lifecycle import start_plugins, stop_plugins
 from gateway.metrics import Metrics, added_results
 from gateway.mirror import mirror_of
-from gateway.model import Exchange, Request, Response, WholeBody
-from gateway.pipeline import Pipeline, order_hooks, run, run_now, wrap
+from gateway.model import Exchange, Request, Response
+from gateway.pipeline import Pipeline, order_hooks, run, run_now
 from gateway.registry import PluginLoader
+from gateway.response_body import settle_framing, wrap_body
 from gateway.routing import WANTS_BODY, Route, Router, SeenBody, build_route, read_ahead
 from gateway.upstream.agreement import Agreement, publish_endpoints, publish_mark
 from gateway.upstream.balancer import Balancer, First
@@ -364,39 +365,6 @@ class App:
 
     def __repr__(self) -> str:
         return f"<App {self.source.name}: {len(self.router.routes)} routes, {len(self.upstreams)} upstreams>"
-
-
-def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit: int) -> None:
-    """Let plugins put their iterators around the response's body; a whole body becomes an iterator first."""
-    if response.status == 101 or exchange.request.method == "HEAD":
-        return  # what follows is a tunnel, or nothing
-    original = response.body
-    source = WholeBody(original) if isinstance(original, bytes) else original
-    if not hasattr(source, "__aiter__"):
-        return  # a plugin's mistake: whoever sends it says so
-    wrapped = wrap(pipeline.wrap_response_body, exchange, source, "wrap_response_body", limit)
-    if wrapped is not source:
-        response.body = wrapped
-        while (same := getattr(wrapped, "passes_on", None)) is not None:
-            wrapped = same
-        if wrapped is not source:
-            response.headers.remove(b"content-length")  # nobody knows it any more
-
-
-def settle_framing(exchange: Exchange, response: Response) -> None:
-    """Take away framing that a plugin may have written: it is ours, and Granian sends whatever it is given."""
-    # hot: l7-balancer
-    headers = response.headers
-    names = dict(headers.raw)
-    if b"transfer-encoding" in names:
-        headers.remove(b"transfer-encoding")
-    if b"content-length" in names and isinstance(response.body, bytes) and has_body(exchange, response):
-        headers.remove(b"content-length")  # Granian counts a whole body itself
-
-
-def has_body(exchange: Exchange, response: Response) -> bool:
-    """Whether a length says how much follows: it does not for HEAD and 304, which only announce one."""
-    return exchange.request.method != "HEAD" and response.status != 304
 
 
 def _distinct(lists: list[list[tuple[str, object]]]) -> list[tuple[str, object]]:

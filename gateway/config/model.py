@@ -353,6 +353,9 @@ class Settings(Model):
     by default nobody's."""
     workers: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
     """Processes that serve; without a number, one for each CPU of the machine."""
+    user: str = ""
+    """Who serves, if the gateway is started by root: workers become this user once their sockets are bound. Empty
+    means that they stay who they are."""
     drain_timeout: Duration = 30.0
     """Seconds that exchanges in flight have to finish when a worker stops."""
     admin_socket: FilePath | None = None

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import reprlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gateway.error_pages import error_response
 from gateway.errors import (
     BodyBroken,
     BodyTooLarge,
@@ -22,16 +20,14 @@ from gateway.errors import (
     ClientDisconnected,
     ClientStalled,
     GatewayError,
-    PluginError,
     is_cancelled,
 )
-from gateway.forward import SERVER
 from gateway.light import as_task
 from gateway.listeners.connections import Client, Clients
+from gateway.listeners.fitting import fit_to_send
 from gateway.listeners.pace import BodyPace, fulfil, taken
 from gateway.listeners.request import read_request
 from gateway.model import Exchange, Response
-from gateway.pipeline import suspects
 
 if TYPE_CHECKING:
     from gateway.app import App
@@ -142,29 +138,6 @@ def _wrappers(exchange: Exchange) -> str:
     """Who may have wrapped its body, which says where to look when that fails."""
     names = [step.plugin for step in exchange.route.pipeline.wrap_response_body]
     return f"; its body may be wrapped by {', '.join(map(repr, names))}" if names else ""
-
-
-def fit_to_send(exchange: Exchange, response: Response) -> Response:
-    """The response; the page of a 500 instead, if a plugin made of it what cannot be sent.
-
-    Granian would abort the process for some of it. Looked at only here: after each hook it would cost every
-    exchange, so the log can only name those that may have done it.
-    """
-    status, body = response.status, response.body
-    if not isinstance(status, int) or not 200 <= status <= 599:
-        wrong = f"status {status!r}: it is a number from 200 to 599"
-    elif not isinstance(body, bytes) and not hasattr(body, "__aiter__"):
-        wrong = f"the body {reprlib.repr(body)}: it is bytes (text.encode()) or an asynchronous iterator of bytes"
-    else:
-        return response
-    error = PluginError(f"{suspects(exchange)} left a response with {wrong}")
-    log.error("request %s: %s", exchange.id, error)
-    if exchange.open_body is not None:
-        exchange.open_body.close(error)
-    exchange.error = error
-    exchange.response = page = error_response(exchange, error)
-    page.headers.set_default(*SERVER)
-    return page
 
 
 class HttpExchange(Exchange):

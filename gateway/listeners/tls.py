@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,16 @@ def check_certificates(listeners: Iterable[Listener], file: str) -> Certificates
             if warning := _expiry(facts.ends, now):
                 warnings.append(f"{place}.cert: {listener.tls.cert} {warning}")
     return Certificates(seen.hexdigest(), tuple(warnings))
+
+
+def served_files(listeners: Iterable[Listener], file: str) -> Iterator[tuple[str, Path]]:
+    """What the server core reads when it starts, each with its place; an edge looks after its own."""
+    for index, listener in enumerate(listeners):
+        tls = listener.tls
+        if tls is not None and not tls.extras:
+            for key, path in (("cert", tls.cert), ("key", tls.key)):
+                if path is not None:
+                    yield f"{file}: listeners[{index}].tls.{key}", path
 
 
 def _expiry(ends: float, now: float) -> str:

@@ -21,7 +21,8 @@ from websockets.exceptions import ConnectionClosed
 from gateway.errors import GatewayError, ResponseCut
 from gateway.forward import SERVER
 from gateway.headers import RawHeaders
-from gateway.listeners.exchange import AbortedResponse, Host, fit_to_send
+from gateway.listeners.exchange import AbortedResponse, Host
+from gateway.listeners.fitting import fit_to_send
 from gateway.listeners.request import read_request
 from gateway.model import Body, Exchange, Response
 from gateway.tunnel import Tunnel, open_tunnel

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,13 @@ from typing import Any
 from gateway.config.loader import Source
 from gateway.config.model import Listener, Settings
 from gateway.errors import ConfigurationError
-from gateway.listeners.tls import Certificates, check_certificates
+from gateway.listeners.tls import Certificates, check_certificates, served_files
 from gateway.process import admin, operations, sockets
 from gateway.process.crew import Crew
 from gateway.process.history import History
 from gateway.process.member import Member
 from gateway.process.nursery import Nursery
+from gateway.process.privileges import find_user
 from gateway.watching import watch_files
 
 log = logging.getLogger("gateway.supervisor")
@@ -63,6 +64,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve until a signal ends it. Raises ConfigurationError if it cannot start."""
+        self._check_user(self._source, self._settings)
         self._certificates = self._bind(self._settings.listeners)
         self._warn()
         path = admin.socket_path(self._settings.admin_socket)
@@ -179,6 +181,7 @@ class Supervisor:
             source = self._load()
             settings = source.settings()
             self._check_admin_socket(source, settings)
+            self._check_user(source, settings)
             certificates = check_certificates(settings.listeners, source.name)
             if _outer(settings) != _outer(self._settings) or self._are_others(certificates):
                 return await self._roll(source, settings)
@@ -200,6 +203,10 @@ class Supervisor:
         self._check_admin_socket(source, settings)
         await self._nursery.renew()
         return await self._roll(source, settings)
+
+    def _check_user(self, source: Source, settings: Settings) -> None:
+        if settings.user:
+            find_user(settings.user, source.name)
 
     def _check_admin_socket(self, source: Source, settings: Settings) -> None:
         if settings.admin_socket != self._settings.admin_socket:
@@ -229,11 +236,9 @@ class Supervisor:
     def _are_others(self, certificates: Certificates) -> bool:
         return certificates.fingerprint != self._certificates.fingerprint
 
-    def _certificate_files(self) -> Iterator[Path]:
+    def _certificate_files(self) -> list[Path]:
         """What the server core serves; an edge looks after its own."""
-        for listener in self._settings.listeners:
-            if listener.tls is not None and not listener.tls.extras:
-                yield from filter(None, (listener.tls.cert, listener.tls.key))
+        return [path for _, path in served_files(self._settings.listeners, self._source.name)]
 
     async def _warn_daily(self) -> None:
         while True:
@@ -311,7 +316,7 @@ class Supervisor:
 
 def _outer(settings: Settings) -> tuple[Any, ...]:
     """What only new workers can take up."""
-    return settings.listeners, settings.workers, settings.limits.max_header
+    return settings.listeners, settings.workers, settings.limits.max_header, settings.user
 
 
 def say(line: str) -> None:

@@ -27,8 +27,10 @@ from gateway.listeners.connections import Clients, Patrol, Watched
 from gateway.listeners.edge import EdgeListener
 from gateway.listeners.exchange import Host
 from gateway.listeners.http import HttpListener
+from gateway.listeners.tls import served_files
 from gateway.process.bus import Link, WorkerBus
 from gateway.process.logs import set_up_logging
+from gateway.process.privileges import become, check_readable
 from gateway.process.watchdog import Watchdog
 
 log = logging.getLogger("gateway.worker")
@@ -150,8 +152,13 @@ class Worker:
 
     async def _configure(self, message: dict[str, Any]) -> None:
         self._index = message["worker"]
+        user, file = message["source"]["data"].get("user", ""), message["source"]["name"]
+        if user:
+            become(user, file)
         self._app = app = await self._build(message["source"])
         self._take_up(app)
+        if user:
+            check_readable(served_files(app.settings.listeners, file), user)
         self._most_connections = message["max_connections"]
         for index in range(len(app.settings.listeners)):
             self._open(app, index)

@@ -1,0 +1,51 @@
+"""Give up root: a worker becomes the user that serves, once its sockets are bound.
+
+Owns the change. The supervisor stays who it is: it binds further listeners after a reload, and replaces workers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+from collections.abc import Iterable
+from pathlib import Path
+
+from gateway.errors import ConfigurationError
+
+_PR_SET_DUMPABLE = 4
+
+
+def find_user(name: str, where: str) -> pwd.struct_passwd:
+    """Who that is. Raises ConfigurationError if there is nobody of that name, or if we may not become that."""
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise ConfigurationError(f"{where}: user: there is no user {name!r} on this machine") from None
+    if os.geteuid() not in (0, user.pw_uid):
+        raise ConfigurationError(
+            f"{where}: user: only root can become {name!r}; start the gateway as root, or leave user out"
+        )
+    return user
+
+
+def become(name: str, where: str) -> None:
+    """Be that user from now on, with its groups and nothing of before. Raises ConfigurationError."""
+    user = find_user(name, where)
+    if os.geteuid() != 0:
+        return
+    os.initgroups(name, user.pw_gid)
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+    # The system takes such a process for one with secrets and hides its own /proc/self/fd from it.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def check_readable(paths: Iterable[tuple[str, Path]], name: str) -> None:
+    """Raise ConfigurationError for a file that this user cannot read; each comes with its place."""
+    for place, path in paths:
+        if not os.access(path, os.R_OK):
+            raise ConfigurationError(
+                f"{place}: {path}: cannot be read by the user {name!r}, as whom the gateway serves; give it to"
+                " a group of that user, as chgrp and chmod 640 do"
+            )
