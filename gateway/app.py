@@ -60,6 +60,10 @@ class App:
         """Exchanges that began on this App and have not ended."""
         self.exchanges = 0
         """Exchanges that began on this App."""
+        self.connections_denied = 0
+        """Connections that a plugin has denied, at edges."""
+        self.handshakes_failed = 0
+        """Connections that ended at an edge before they were let in: no TLS, a bad certificate, too late."""
         self.metrics = Metrics()
         """What `gateway metrics` shows; plugins add theirs in `startup`."""
         loader = PluginLoader(source.base)
@@ -115,6 +119,13 @@ class App:
         add = self.metrics
         add.counter("exchanges", "Requests that began since the configuration is in force", lambda: self.exchanges)
         add.gauge("exchanges_in_flight", "Requests that have not ended", lambda: self.in_flight)
+        if any(way.has_edge for way in self.ways):
+            denied, failed = (
+                partial(getattr, self, "connections_denied"),
+                partial(getattr, self, "handshakes_failed"),
+            )
+            add.counter("edge_connections_denied", "Connections that a plugin denied", denied)
+            add.counter("edge_handshakes_failed", "Connections that ended before they were let in", failed)
         for upstream in self.upstreams.values():
             add.gauge(
                 "upstream_in_flight",

@@ -172,13 +172,16 @@ class EdgeListener:
                 denied = await app.connection_hooks.connect(connection)
                 has_passed = denied is None
                 if denied is not None:
+                    app.connections_denied += 1
                     return self._tell_denied(connection, denied)
                 outer = await self._terminate(app, connection, peer)
                 await self._join(outer, connection)
             await outer.lost
         except TimeoutError:
+            app.handshakes_failed += 1
             self._tell(connection, f"its handshake took more than {seconds:g} s")
         except (OSError, ValueError) as error:  # an SSLError is an OSError
+            app.handshakes_failed += 1
             self._tell(connection, str(error))
         except Exception:
             log.exception("listener %s: %r failed", self.settings.label, connection)

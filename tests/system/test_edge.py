@@ -196,6 +196,7 @@ def test_a_plugin_sees_connections_come_and_go_and_may_deny_them(guarded):
     assert "127.0.0.8" not in book.read_text()
     assert "127.0.0.9" not in book.read_text()
     assert "Door: not a friend" in site.log
+    assert "gateway_edge_connections_denied_total 2" in site.command("metrics").stdout
     assert "plugin 'Door' failed in on_connect" in site.log
     assert site.get().body == b"ok"
 
