@@ -22,6 +22,7 @@ from gateway.headers import Headers
 from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
 from gateway.model import Attempt, Exchange, OpenBody, Request, Response, StateKey, WholeBody, new_id
+from gateway.pem import UnfitPair, load_pair
 from gateway.registry import Registry
 from gateway.semantics import (
     ByteRange,
@@ -84,6 +85,7 @@ __all__ = [
     "Size",
     "StateKey",
     "TLSSession",
+    "UnfitPair",
     "Unsatisfiable",
     "Upstream",
     "UpstreamClosed",
@@ -99,6 +101,7 @@ __all__ = [
     "hookimpl",
     "if_range_holds",
     "is_same_weakly",
+    "load_pair",
     "new_id",
     "parse_date",
     "parse_ranges",

@@ -16,6 +16,7 @@ from pathlib import Path
 from gateway.config.model import Listener, ListenerTLS
 from gateway.errors import ConfigurationError
 from gateway.listeners.x509 import Facts, read_facts
+from gateway.pem import UnfitPair, load_pair
 
 KEYS = ("P-256", "P-384", "Ed25519", "RSA")
 """Kinds of keys that the server can sign with; it ends at once with any other."""
@@ -75,21 +76,10 @@ def _check(tls: ListenerTLS, place: str) -> tuple[Facts, str, str]:
     assert key is not None
     pem, secret = _read(cert, f"{place}.cert"), _read(key, f"{place}.key")
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=_refuse)
+        load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), cert, key)
         facts = read_facts(pem)
-    except _Encrypted:
-        raise ConfigurationError(
-            f"{place}.key: {key} is encrypted; nobody is there to be asked: name a file with the key as it is,"
-            f" as openssl pkey -in {key.name} -out NEW writes it, readable by the gateway alone"
-        ) from None
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            what = f"the key {key} does not belong to the certificate {cert}"
-        elif error.reason == "EE_KEY_TOO_SMALL":
-            what = f"the key of {cert} is too small; RSA needs 2048 bits"
-        else:
-            what = f"{cert} and {key} are no certificate and key in PEM form"
-        raise ConfigurationError(f"{place}: {what}") from None
+    except UnfitPair as error:
+        raise ConfigurationError(f"{place}{error.key and '.' + error.key}: {error}") from None
     except ValueError:
         raise ConfigurationError(f"{place}.cert: {cert} is no certificate in PEM form") from None
     if facts.version != 3:
@@ -104,15 +94,6 @@ def _check(tls: ListenerTLS, place: str) -> tuple[Facts, str, str]:
             f" take {', '.join(KEYS)} (up to {MAX_RSA_BITS} bits)"
         )
     return facts, pem, secret
-
-
-class _Encrypted(Exception):
-    """A key that asks for a pass phrase."""
-
-
-def _refuse() -> str:
-    """In the place of OpenSSL's prompt, which holds up everything."""
-    raise _Encrypted
 
 
 def _read(path: Path, place: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from gateway import UnfitPair, load_pair
 from gateway_tls.settings import ClientCertificates, ListenerKeys, Pair
 
 CIPHERS = ":".join((
@@ -38,23 +39,10 @@ def server_context(keys: ListenerKeys, pair: Pair, where: str, protocols: tuple[
 
 
 def _load_pair(context: ssl.SSLContext, pair: Pair, where: str) -> None:
-    cert, key = pair.cert, pair.key
-    for name, path in (("cert", cert), ("key", key)):
-        _check_readable(path, f"{where}.{name}")
     try:
-        context.load_cert_chain(cert, key, password=_refuse)
-    except _Encrypted:
-        raise UnfitFile(
-            f"{where}.key: {key} is encrypted; nobody is there to be asked: name a file with the key as it is"
-        ) from None
-    except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            what = f"the key {key} does not belong to the certificate {cert}"
-        elif error.reason == "EE_KEY_TOO_SMALL":
-            what = f"the key of {cert} is too small; RSA needs 2048 bits"
-        else:
-            what = f"{cert} and {key} are no certificate and key in PEM form"
-        raise UnfitFile(f"{where}: {what}") from None
+        load_pair(context, pair.cert, pair.key)
+    except UnfitPair as error:
+        raise UnfitFile(f"{where}{error.key and '.' + error.key}: {error}") from None
 
 
 def _ask_clients(context: ssl.SSLContext, client: ClientCertificates) -> None:
@@ -78,12 +66,3 @@ def _check_readable(path: Path, where: str) -> None:
         path.open("rb").close()
     except OSError as error:
         raise UnfitFile(f"{where}: {path}: {error.strerror}") from None
-
-
-class _Encrypted(Exception):
-    """A key that asks for a pass phrase."""
-
-
-def _refuse() -> str:
-    """In the place of OpenSSL's prompt, which holds up everything."""
-    raise _Encrypted

@@ -1,0 +1,52 @@
+"""Load a certificate and its key, and say what is wrong with them so that a person can act on it.
+
+Owns the words. Where the files are named is known by whoever asks.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+class UnfitPair(ValueError):
+    """A certificate and its key cannot be used; the text says why."""
+
+    def __init__(self, text: str, key: str = "") -> None:
+        super().__init__(text)
+        self.key = key
+        """The setting that is to blame: `cert`, `key`, or empty for both."""
+
+
+def load_pair(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    """Have a context show this certificate. Raises UnfitPair."""
+    for name, path in (("cert", cert), ("key", key)):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise UnfitPair(f"{path}: {error.strerror}", name) from None
+    try:
+        context.load_cert_chain(cert, key, password=_refuse)
+    except _Encrypted:
+        raise UnfitPair(
+            f"{key} is encrypted; nobody is there to be asked: name a file with the key as it is,"
+            f" as openssl pkey -in {key.name} -out NEW writes it, readable by the gateway alone",
+            "key",
+        ) from None
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            what = f"the key {key} does not belong to the certificate {cert}"
+        elif error.reason == "EE_KEY_TOO_SMALL":
+            what = f"the key of {cert} is too small; RSA needs 2048 bits"
+        else:
+            what = f"{cert} and {key} are no certificate and key in PEM form"
+        raise UnfitPair(what) from None
+
+
+class _Encrypted(Exception):
+    """A key that asks for a pass phrase."""
+
+
+def _refuse() -> str:
+    """In the place of OpenSSL's prompt, which holds up everything."""
+    raise _Encrypted
