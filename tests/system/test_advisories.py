@@ -246,7 +246,7 @@ def test_cve_2021_21295_netty_a_length_that_does_not_fit_the_frames(site, http2,
     """Also CVE-2021-36740 of Varnish."""
     assert http2.request(get((b"content-length", length), method=b"POST"), SMUGGLED) != 200
     assert site.get("/after").body == b"/after"
-    for seen in app.requests[:-1]:
+    for seen in [each for each in app.requests if each.target != b"/after"]:  # a cut one may end after that
         assert (seen.is_complete, seen.body, length) in ((True, b"", b"0"), (False, seen.body, length))
 
 
