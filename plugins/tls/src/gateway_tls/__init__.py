@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from gateway import Exchange, PluginConfig, Registry, Response, hookimpl
+from gateway import App, Exchange, PluginConfig, Registry, Response, hookimpl
+from gateway_tls.acme.pending import Pending
 from gateway_tls.identity import IdentityFields
 from gateway_tls.settings import HSTS, ClientCertificates, Identity, ListenerKeys, Pair, Redirect
 from gateway_tls.termination import Termination
 
 __all__ = ["HSTS", "TLS", "ClientCertificates", "Identity", "ListenerKeys", "Pair", "Redirect", "Termination"]
+
+_CHALLENGES = b"/.well-known/acme-challenge/"
+"""RFC 8555, 8.3."""
 
 
 class TLS:
@@ -32,9 +36,10 @@ class TLS:
         self._redirect = config.redirect
         self._identity = IdentityFields(config.identity) if config.identity else None
         self._hsts = _hsts_value(config.hsts)
+        self._challenges: dict[bytes, bytes] = {}
+        """Those of http-01 that are pending: bodies by path."""
+        self._pending: Pending | None = None
         # Takes the hook away: even one that does nothing costs each exchange.
-        if not self._redirect and not self._identity:
-            self.on_request = None  # type: ignore[assignment,method-assign]
         if not self._hsts:
             self.on_response = None  # type: ignore[assignment,method-assign]
 
@@ -44,8 +49,26 @@ class TLS:
         registry.add("terminator", "tls", Termination)
 
     @hookimpl
+    def startup(self, app: App) -> None:
+        """Hear of challenges."""
+        self._pending = Pending(app, "http-01", self._take_challenges)
+
+    @hookimpl
+    def shutdown(self, app: App) -> None:
+        """Hear of no more."""
+        if self._pending is not None:
+            self._pending.close()
+
+    def _take_challenges(self, answers: dict[str, str]) -> None:
+        self._challenges = {_CHALLENGES + token.encode(): answer.encode() for token, answer in answers.items()}
+
+    @hookimpl
     def on_request(self, exchange: Exchange) -> Response | None:
-        """Send plaintext away; tell endpoints who the client is."""
+        """Answer a challenge that is pending; send plaintext away; tell endpoints who the client is."""
+        if self._challenges and not _is_secure(exchange):
+            answer = self._challenges.get(exchange.request.raw_path)
+            if answer is not None:
+                return Response(200, {"content-type": "application/octet-stream"}, answer)
         if self._redirect and not _is_secure(exchange):
             return self._redirection(exchange, self._redirect)
         if self._identity:
