@@ -97,5 +97,81 @@ def is_believed(gateway: GatewayProcess, listener: int, host: str, context: ssl.
     ids=["tls-alpn-01", "its other host", "another listener with the same", "http-01", "renewed"],
 )
 def test_a_certificate_is_issued_and_taken_up_by_every_worker(site, pebble, listener, host):
+    wait_for_certificate(site, pebble, listener, host)
+
+
+def wait_for_certificate(site: Site, pebble: Any, listener: int = 1, host: str = "a.test") -> None:
     trusting = pebble.trusting()
     wait_until(lambda: is_believed(site.gateway, listener, host, trusting), within=WITHIN)
+
+
+def test_the_listeners_with_the_same_settings_share_an_order(site, pebble):
+    wait_for_certificate(site, pebble, 2)
+    assert site.gateway.log.count("a.test www.a.test: certificate issued") == 1
+    assert pebble.log.count('Value:"www.a.test"') == 1
+
+
+def test_keys_are_for_nobody_else(site, pebble):
+    wait_for_certificate(site, pebble)
+    paths = [site.storage, *site.storage.rglob("*")]
+    assert {path.stat().st_mode & 0o077 for path in paths} == {0}
+    assert {"account.key", "lock"} < {path.name for path in paths}
+
+
+def test_a_challenge_is_over_when_the_order_is(site, pebble):
+    wait_for_certificate(site, pebble)
+    asking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    asking.check_hostname, asking.verify_mode = False, ssl.CERT_NONE
+    asking.set_alpn_protocols(["acme-tls/1"])
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        site.gateway.connect(1, tls=asking, server_name="a.test")
+
+
+def test_what_is_no_pending_challenge_goes_on_as_usual(site):
+    path = b"/.well-known/acme-challenge/none"
+    with site.gateway.connect(0) as client:
+        answer = client.request(b"GET " + path + b" HTTP/1.1\r\nHost: h.test\r\n\r\n")
+    assert (answer.status, answer.header("location")) == (308, b"https://h.test" + path)
+
+
+# -- failures ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def failing(module_gateway, pebble, tmp_path_factory) -> GatewayProcess:
+    folder = tmp_path_factory.mktemp("failing")
+    for number in range(4):
+        (folder / str(number)).mkdir(mode=0o700)
+    unknown = {"key_id": "unknown", "hmac": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"}
+    settings = [
+        acme(pebble, folder / "0", "away.test", directory="https://127.0.0.1:9/dir"),
+        acme(pebble, folder / "1", "blocked.test"),
+        acme(pebble, folder / "2", "gone.test"),
+        acme(pebble, folder / "3", "bound.test", eab=unknown),
+    ]
+    nearly_over(settings[0])
+    listeners = [{"bind": "127.0.0.1:0", "tls": tls} for tls in settings]
+    return module_gateway(endpoints=["http://127.0.0.1:9"], plugins=["tls"], listeners=listeners)
+
+
+@pytest.mark.parametrize(
+    ("listener", "host", "words", "issuer"),
+    [
+        (0, "away.test", "https://127.0.0.1:9/dir cannot be reached: [Errno 111] Connection refused; ", "CN=old"),
+        (1, "blocked.test", "forbidden by policy", "CN=gateway"),
+        (2, "gone.test", "gone.test: ", "CN=gateway"),
+        (3, "bound.test", "not known to the ACME server", "CN=gateway"),
+    ],
+)
+def test_a_failure_is_told_in_the_words_of_the_server_and_changes_nothing(failing, listener, host, words, issuer):
+    start = f"tls.acme: {host}: no new certificate: "
+    failing.wait_for_log(start, within=WITHIN)
+    told = next(line for line in failing.log.splitlines() if start in line)
+    assert words in told.partition(start)[2]
+    assert "tried again in" in told
+    assert shown(failing, listener, host) == issuer
+
+
+def test_a_certificate_that_is_not_there_yet_is_told_of(failing):
+    assert "blocked.test: there is no certificate yet; one that no client believes stands in" in failing.log
+    assert "away.test: there is no certificate yet" not in failing.log

@@ -31,6 +31,9 @@ class TLS:
         """Have browsers come by TLS only."""
         identity: Identity | None = None
         """Tell endpoints by which certificate a client has come; `{}` is enough."""
+        http_01: bool = False
+        """Answer challenges of ACME's `http-01`. Not needed beside `redirect` or `identity`, with which requests
+        are looked at anyway."""
 
     def __init__(self, config: Config) -> None:
         self._redirect = config.redirect
@@ -39,7 +42,11 @@ class TLS:
         self._challenges: dict[bytes, bytes] = {}
         """Those of http-01 that are pending: bodies by path."""
         self._pending: Pending | None = None
+        self.answers_challenges = bool(config.redirect or config.identity or config.http_01)
+        """Whether requests are looked at, and so http-01 is answered."""
         # Takes the hook away: even one that does nothing costs each exchange.
+        if not self.answers_challenges:
+            self.on_request = None  # type: ignore[assignment,method-assign]
         if not self._hsts:
             self.on_response = None  # type: ignore[assignment,method-assign]
 
@@ -51,7 +58,8 @@ class TLS:
     @hookimpl
     def startup(self, app: App) -> None:
         """Hear of challenges."""
-        self._pending = Pending(app, "http-01", self._take_challenges)
+        if self.answers_challenges:
+            self._pending = Pending(app, "http-01", self._take_challenges)
 
     @hookimpl
     def shutdown(self, app: App) -> None:

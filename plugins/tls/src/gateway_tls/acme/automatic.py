@@ -16,7 +16,7 @@ from gateway_tls.acme.pending import Pending
 from gateway_tls.acme.renewing import Renewal
 from gateway_tls.acme.settings import Acme
 from gateway_tls.acme.storage import Storage
-from gateway_tls.contexts import UnfitFile, server_context
+from gateway_tls.contexts import UnfitFile, check_readable, server_context
 from gateway_tls.settings import ListenerKeys, Pair
 
 ALPN = "acme-tls/1"
@@ -29,6 +29,8 @@ class Automatic:
         """Raises UnfitFile."""
         if find_spec("acme") is None:
             raise UnfitFile(".acme: needs the package 'acme': pip install 'gateway-tls[acme]'")
+        if settings.ca is not None:
+            check_readable(settings.ca, ".acme.ca")
         self._keys = keys
         self._settings = settings
         self._protocols = protocols
@@ -72,9 +74,9 @@ class Automatic:
         return found
 
     def start(self, app: App, is_first: bool) -> None:
-        """Listen to challenges; begin to renew, if this worker is to, and for the `first` of equal listeners."""
-        if self._settings.challenge == "http-01" and all(each.tls for each in app.settings.listeners):
-            raise ConfigurationError('tls.acme.challenge = "http-01" needs a listener without TLS, on port 80')
+        """Listen to challenges; the worker that is to begins to renew, for the first of equal listeners."""
+        if self._settings.challenge == "http-01":
+            _check_requests(app)
         self._pending = Pending(app, "tls-alpn-01", self._take)
         if is_first and app.once("tls.acme"):
             self.storage.prepare()
@@ -89,6 +91,16 @@ class Automatic:
 
     def _take(self, answers: dict[str, str]) -> None:
         self._answers = {host: _answering(host, authorization) for host, authorization in answers.items()}
+
+
+def _check_requests(app: App) -> None:
+    """Refuse http-01 where nobody would answer it."""
+    needs = 'tls.acme.challenge = "http-01" needs'
+    if all(listener.tls for listener in app.settings.listeners):
+        raise ConfigurationError(f"{needs} a listener without TLS, which the ACME server reaches on port 80")
+    plugins = [plugin for route in app.router.routes for _, plugin in route.pipeline.plugins]
+    if not any(getattr(plugin, "answers_challenges", False) for plugin in plugins):
+        raise ConfigurationError(f"{needs} plugins.tls.http_01 = true, or a redirect")
 
 
 def _answering(host: str, authorization: str) -> ssl.SSLContext:

@@ -30,8 +30,16 @@ T = TypeVar("T")
 JOB = "tls.acme"
 LOOK_SECONDS = 3600.0
 """The longest time between two looks: clocks are set, machines sleep, files get lost."""
+START_SECONDS = 1.0
+"""Before the first one: a reload may yet be given up, and must be in force when the server looks."""
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 6 * 3600.0
+LONGEST_WAIT_SECONDS = 8 * 86400.0
+"""However long a server wants to be left alone: the limits of the known ones are for a week."""
+
+
+LATEST_SHARE = 0.9
+"""Of a lifetime, whatever the server suggests."""
 
 
 class Failed(Exception):
@@ -45,6 +53,7 @@ class Renewal:
         self._app = app
         self._settings = settings
         self._storage = storage
+        self._name = settings.domains[0]
         self._board = Board(app, settings.challenge, storage.name)
         self._loop = asyncio.get_running_loop()
         # Not those of one day all on one day.
@@ -58,6 +67,12 @@ class Renewal:
         self._task.cancel()
 
     async def _run(self) -> None:
+        if self._storage.serving() is None:
+            log.warning(
+                "tls.acme: %s: there is no certificate yet; one that no client believes stands in for it",
+                self._name,
+            )
+        await asyncio.sleep(START_SECONDS)
         failures = 0
         while self._app.once(JOB):
             try:
@@ -70,13 +85,12 @@ class Renewal:
             await asyncio.sleep(wait)
 
     def _tell(self, error: Exception, wait: float) -> None:
-        name = self._storage.name.rpartition("-")[0]
-        kept = "what is there stays in use" if self._storage.serving() else "there is none yet"
+        kept = "the old one stays in use" if self._storage.serving() else "there is none yet"
         again = f"{kept}; tried again in {_told(wait)}"
         if isinstance(error, Failed):
-            log.warning("tls.acme: %s: no new certificate: %s; %s", name, error, again)
+            log.warning("tls.acme: %s: no new certificate: %s; %s", self._name, error, again)
         else:
-            log.error("tls.acme: %s: no new certificate; %s", name, again, exc_info=error)
+            log.error("tls.acme: %s: no new certificate; %s", self._name, again, exc_info=error)
 
     # -- in a thread -------------------------------------------------------------------------------------------
 
@@ -102,21 +116,22 @@ class Renewal:
             due = due_at(facts, self._share)
             if due > time.time() >= self._ask_again:
                 self._ask(self._storage.certificate)
-            due = self._suggested or due
+            due = min(self._suggested, due_at(facts, LATEST_SHARE)) if self._suggested else due
         return max(due, self._storage.paused_until) - time.time()
 
     def _ask(self, certificate: Path) -> None:
         """What the server says of the moment; a server that says nothing, or is not there, leaves it to us."""
-        from gateway_tls.acme.server import FAILURES, Server
+        from gateway_tls.acme.server import Server
 
+        again = 0.0
         server = Server(self._settings)
-        self._ask_again = time.time() + LOOK_SECONDS
         try:
-            self._suggested, self._ask_again = server.suggested_renewal(certificate.read_bytes())
-        except FAILURES as error:
-            log.debug("tls.acme: %s cannot be asked when to renew: %s", self._settings.directory, error)
+            self._suggested, again = server.suggested_renewal(certificate.read_bytes())
+        except Exception as error:
+            log.debug("tls.acme: %s cannot be asked when to renew: %r", self._settings.directory, error)
         finally:
             server.close()
+        self._ask_again = max(again, time.time() + LOOK_SECONDS)
 
     def _renew(self) -> None:
         # Takes 0.3 s, and memory that the workers without this job are spared.
@@ -128,7 +143,7 @@ class Renewal:
             self._order(server)
         except FAILURES as error:
             if server is not None and server.retry_at > time.time():
-                self._storage.pause_until(server.retry_at)
+                self._storage.pause_until(min(server.retry_at, time.time() + LONGEST_WAIT_SECONDS))
             raise Failed(words_of(error, self._settings.directory)) from error
         finally:
             if server is not None:

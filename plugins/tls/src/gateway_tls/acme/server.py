@@ -146,7 +146,7 @@ def _words(error: BaseException, directory: str) -> str:
         case errors.ClientError(args=(requests.Response() as response, *_)):
             return f"{response.url} answered with status {response.status_code}"
         case requests.RequestException():
-            return f"{directory} cannot be reached: {error}"
+            return f"{directory} cannot be reached: {_first_cause(error)}"
         case _:
             return str(error) or repr(error)
 
@@ -155,3 +155,10 @@ def _refused(authorization: messages.AuthorizationResource) -> str:
     host = authorization.body.identifier.value
     said = [_words(body.error, "") for body in authorization.body.challenges if body.error is not None]
     return f"{host}: {', '.join(said)}"
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What the system said, without what each library between has put around it."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__ or error
+    return error

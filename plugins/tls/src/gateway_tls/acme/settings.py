@@ -9,7 +9,7 @@ import ipaddress
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from gateway import FilePath, PluginConfig, Secret
 
@@ -27,6 +27,14 @@ class ExternalAccount(PluginConfig):
     """The name of the key, as the owner tells it."""
     hmac: Secret
     """The key itself, in base64url."""
+
+    @field_validator("hmac")
+    @classmethod
+    def _check_key(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value().rstrip("=")
+        if not text or not re.fullmatch(r"[A-Za-z0-9_-]+", text) or len(text) % 4 == 1:
+            raise ValueError("expected a key in base64url: letters, digits, - and _")
+        return SecretStr(text)
 
 
 class Acme(PluginConfig):
