@@ -84,9 +84,9 @@ def shown(gateway: GatewayProcess, listener: int, host: str, context: ssl.SSLCon
 
 
 def is_believed(gateway: GatewayProcess, listener: int, host: str, context: ssl.SSLContext) -> bool:
-    """Whether 4 connections, of which one worker hardly gets all, are shown a certificate of pebble's."""
+    """Whether 12 connections, of which one worker hardly gets all, are shown a certificate of pebble's."""
     try:
-        return all("Pebble" in shown(gateway, listener, host, context) for _ in range(4))
+        return all("Pebble" in shown(gateway, listener, host, context) for _ in range(12))
     except ssl.SSLError:
         return False
 
@@ -162,6 +162,7 @@ def failing(module_gateway, pebble, tmp_path_factory) -> GatewayProcess:
         (2, "gone.test", "gone.test: ", "CN=gateway"),
         (3, "bound.test", "not known to the ACME server", "CN=gateway"),
     ],
+    ids=["not there", "order refused", "validation failed", "account refused"],
 )
 def test_a_failure_is_told_in_the_words_of_the_server_and_changes_nothing(failing, listener, host, words, issuer):
     start = f"tls.acme: {host}: no new certificate: "

@@ -37,7 +37,10 @@ class Automatic:
         self.storage = Storage(settings)
         self.storage.check()
         self._stand_in: ssl.SSLContext | None = None
+        self._authorizations: dict[str, str] = {}
+        """What is asked for, by host."""
         self._answers: dict[str, ssl.SSLContext] = {}
+        """What has been asked for already."""
         self._pending: Pending | None = None
         self._renewal: Renewal | None = None
 
@@ -68,9 +71,12 @@ class Automatic:
         """The answer to a challenge, if that is what a client wants (RFC 8737, 3). Raises ValueError if none is."""
         if hello.alpn != (ALPN,):
             return None
-        found = self._answers.get(hello.server_name)
+        host = hello.server_name
+        found = self._answers.get(host)
         if found is None:
-            raise ValueError(f"no challenge is pending for {hello.server_name!r}")
+            if host not in self._authorizations:
+                raise ValueError(f"no challenge is pending for {host!r}")
+            found = self._answers[host] = _answering(host, self._authorizations[host])
         return found
 
     def start(self, app: App, is_first: bool) -> None:
@@ -90,7 +96,7 @@ class Automatic:
             self._renewal.close()
 
     def _take(self, answers: dict[str, str]) -> None:
-        self._answers = {host: _answering(host, authorization) for host, authorization in answers.items()}
+        self._authorizations, self._answers = answers, {}
 
 
 def _check_requests(app: App) -> None:
