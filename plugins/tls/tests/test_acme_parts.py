@@ -22,7 +22,7 @@ from gateway_tls.acme.automatic import Automatic
 from gateway_tls.acme.keys import challenge_answer, new_key, stand_in
 from gateway_tls.acme.pending import Board
 from gateway_tls.acme.renewing import Failed, Renewal, due_at, pause_after
-from gateway_tls.acme.server import words_of
+from gateway_tls.acme.server import moment_of, words_of
 from gateway_tls.acme.settings import Acme
 from gateway_tls.acme.storage import Storage
 from gateway_tls.certificates import Facts
@@ -340,10 +340,21 @@ def test_what_the_server_says_is_told_in_its_own_words():
         (problem("two are wrong", subproblems=[inner]), "two are wrong; a.test: CAA forbids it"),
         (errors.IssuanceError(problem("no")), "no"),
         (errors.TimeoutError(), "the server has not decided within 180 s"),
-        (ValueError("odd"), "odd"),
+        (ValueError("odd \x1b[2J"), "odd ?[2J"),
         (problem("x" * 9999), "x" * 500),
     ):
         assert words_of(error, "https://acme.test") == words
+
+
+@pytest.mark.parametrize(
+    ("said", "moment"),
+    [
+        ("120", 1120), ("Thu, 01 Jan 1970 00:20:00 GMT", 1200), ("9" * 5000, 1000 + 8 * 86400), ("-5", 0), ("²", 0),
+        ("Fri, 31 Dec 2100 00:00:00 GMT", 1000 + 8 * 86400), ("soon", 0), ("", 0),
+    ],
+)  # fmt: skip
+def test_how_long_a_server_wants_to_be_left_alone_is_read_and_bounded(said, moment):
+    assert moment_of(said, 1000) == moment
 
 
 class Busy:
@@ -376,6 +387,16 @@ async def test_a_server_that_wants_to_be_left_alone_is(origin, authority, tmp_pa
     assert storage.paused_until == 0
     for each in (renewal, later):
         each.close()
+
+
+async def test_a_certificate_that_is_due_as_it_comes_is_not_ordered_over_and_over(storage, tmp_path, monkeypatch):
+    renewal = Renewal(Gateway(), settings(tmp_path / "acme"), storage)  # type: ignore[arg-type]
+    orders: list[None] = []
+    monkeypatch.setattr(renewal, "_renew", lambda: orders.append(None))
+    with pytest.raises(Failed, match="is the clock right"):
+        await renewing.in_thread(renewal._look)
+    assert len(orders) == 1
+    renewal.close()
 
 
 async def test_who_is_no_longer_elected_orders_nothing(storage, tmp_path):

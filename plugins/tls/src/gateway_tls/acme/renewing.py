@@ -34,10 +34,6 @@ START_SECONDS = 1.0
 """Before the first one: a reload may yet be given up, and must be in force when the server looks."""
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 6 * 3600.0
-LONGEST_WAIT_SECONDS = 8 * 86400.0
-"""However long a server wants to be left alone: the limits of the known ones are for a week."""
-
-
 LATEST_SHARE = 0.9
 """Of a lifetime, whatever the server suggests."""
 
@@ -106,6 +102,8 @@ class Renewal:
                 if wait <= 0 and self._app.once(JOB):
                     self._renew()
                     wait = self._wait()
+                    if wait <= 0:  # else it would be ordered over and over
+                        raise Failed("the new one would have to be renewed already; is the clock right?")
         return min(max(wait, 1.0), LOOK_SECONDS)
 
     def _wait(self) -> float:
@@ -145,7 +143,7 @@ class Renewal:
             self._order(server)
         except FAILURES as error:
             if server is not None and server.retry_at > time.time():
-                self._storage.pause_until(min(server.retry_at, time.time() + LONGEST_WAIT_SECONDS))
+                self._storage.pause_until(server.retry_at)
             raise Failed(words_of(error, self._settings.directory)) from error
         finally:
             if server is not None:

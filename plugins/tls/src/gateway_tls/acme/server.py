@@ -6,6 +6,7 @@ Owns the account and one order. When there is to be one, and what becomes of a f
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from josepy.errors import Error as JoseError
 from josepy.jwa import ES256
 from josepy.jwk import JWK
 
+from gateway import parse_date
 from gateway_tls.acme.challenges import Unanswered
 from gateway_tls.acme.keys import belongs_to, new_key
 from gateway_tls.acme.settings import Acme
@@ -24,6 +26,8 @@ ANSWER_SECONDS = 30
 """For an answer of the server."""
 ORDER_SECONDS = 180
 """For it to look at the hosts and to issue."""
+LONGEST_WAIT_SECONDS = 8 * 86400.0
+"""However long a server wants to be left alone: the limits of the known ones are for a week."""
 _MOST_WORDS = 500
 
 FAILURES = (errors.Error, JoseError, requests.RequestException, OSError, ValueError)
@@ -50,7 +54,7 @@ class Server:
     def _note(self, response: requests.Response, *_: Any, **__: Any) -> None:
         """The library raises what the server says, without the header that says for how long (RFC 8555, 6.6)."""
         if response.status_code in (429, 503) and "Retry-After" in response.headers:
-            self.retry_at = client.ClientV2.retry_after(response, 0).timestamp()
+            self.retry_at = moment_of(response.headers["Retry-After"], time.time())
 
     @property
     def client(self) -> client.ClientV2:
@@ -116,6 +120,14 @@ class Server:
         return moment.timestamp() if moment is not None else 0.0, again.timestamp()
 
 
+def moment_of(retry_after: str, now: float) -> float:
+    """What a Retry-After says, in seconds since the epoch; 0 for one that says nothing (RFC 9110, 10.2.3)."""
+    latest = now + LONGEST_WAIT_SECONDS
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(now + float(retry_after), latest)
+    return min(parse_date(retry_after.encode("latin-1", "replace")) or 0.0, latest)
+
+
 def account_key(storage: Storage) -> JWK:
     """The key of our account, which is made if it is not there yet."""
     pem = storage.account_key()
@@ -127,7 +139,8 @@ def account_key(storage: Storage) -> JWK:
 
 def words_of(error: BaseException, directory: str) -> str:
     """What went wrong, in the server's own words where it has said some (RFC 8555, 6.7)."""
-    return " ".join(_words(error, directory).split())[:_MOST_WORDS]
+    words = " ".join(_words(error, directory).split())[:_MOST_WORDS]
+    return "".join(char if char.isprintable() else "?" for char in words)
 
 
 def _words(error: BaseException, directory: str) -> str:
