@@ -1,4 +1,4 @@
-"""An ACME server: Debian's pebble, and names that all lead to 127.0.0.1."""
+"""An ACME server: Debian's pebble, and names that all lead to 127.0.0.1; a folder for certificates."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ import dns.message
 import dns.rdatatype
 import dns.rrset
 import pytest
+from gateway_tls.acme.settings import Acme
+from gateway_tls.acme.storage import Storage
 
 from gateway.testing import Authority, require_program, wait_until
 
@@ -127,3 +129,12 @@ def pebble(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
         finally:
             running.close()
             print(f"--- log of pebble\n{running.log}")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """Where the certificate of a.test is kept."""
+    folder = tmp_path / "acme"
+    made = Storage(Acme(domains=("a.test",), storage=folder, agree_to_terms=True))
+    made.prepare()
+    return made

@@ -56,6 +56,13 @@ class TLS:
         registry.add("terminator", "tls", Termination)
 
     @hookimpl
+    def on_check(self, app: App) -> None:
+        """Refuse challenges that nobody would answer."""
+        for way in app.ways:
+            if isinstance(way.terminator, Termination):
+                way.terminator.check(app)
+
+    @hookimpl
     def startup(self, app: App) -> None:
         """Hear of challenges."""
         if self.answers_challenges:

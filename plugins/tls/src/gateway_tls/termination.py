@@ -110,11 +110,16 @@ class Termination:
     @hookimpl
     async def startup(self, app: App) -> None:
         """Begin to watch the files; share the key of tickets."""
+        if self._acme is not None:
+            self._acme.start(app, self._is_first(app, self._acme))  # first: it may refuse
         self._ticket_keys = TicketKeys(app, self._take_ticket_key)
         jobs = (watch_files(lambda: self._files, partial(self._renew, app)), self._warn_daily(app))
         self._jobs = [asyncio.create_task(job) for job in jobs]
+
+    def check(self, app: App) -> None:
+        """Refuse what can only be known from the whole configuration. Raises ConfigurationError."""
         if self._acme is not None:
-            self._acme.start(app, self._is_first(app, self._acme))
+            self._acme.check(app)
 
     def _is_first(self, app: App, mine: Automatic) -> bool:
         """Whether no listener before this one has the same certificate: one orders it for all of them."""

@@ -13,7 +13,7 @@ from typing import Any
 from gateway import App, ClientHello, ConfigurationError
 from gateway_tls.acme.keys import challenge_answer, in_memory, stand_in
 from gateway_tls.acme.pending import Pending
-from gateway_tls.acme.renewing import Renewal
+from gateway_tls.acme.renewing import JOB, Renewal
 from gateway_tls.acme.settings import Acme
 from gateway_tls.acme.storage import Storage
 from gateway_tls.contexts import UnfitFile, check_readable, server_context
@@ -79,14 +79,24 @@ class Automatic:
             found = self._answers[host] = _answering(host, self._authorizations[host])
         return found
 
+    def check(self, app: App) -> None:
+        """Refuse http-01 where nobody would answer it. Raises ConfigurationError."""
+        if self._settings.challenge != "http-01":
+            return
+        needs = 'tls.acme.challenge = "http-01" needs'
+        if all(listener.tls for listener in app.settings.listeners):
+            raise ConfigurationError(f"{needs} a listener without TLS, which the ACME server reaches on port 80")
+        plugins = [plugin for route in app.router.routes for _, plugin in route.pipeline.plugins]
+        if not any(getattr(plugin, "answers_challenges", False) for plugin in plugins):
+            raise ConfigurationError(f"{needs} plugins.tls.http_01 = true, or a redirect")
+
     def start(self, app: App, is_first: bool) -> None:
         """Listen to challenges; the worker that is to begins to renew, for the first of equal listeners."""
-        if self._settings.challenge == "http-01":
-            _check_requests(app)
-        self._pending = Pending(app, "tls-alpn-01", self._take)
-        if is_first and app.once("tls.acme"):
+        self.check(app)
+        if is_first and app.once(JOB):
             self.storage.prepare()
             self._renewal = Renewal(app, self._settings, self.storage)
+        self._pending = Pending(app, "tls-alpn-01", self._take)
 
     def stop(self) -> None:
         """End that."""
@@ -97,16 +107,6 @@ class Automatic:
 
     def _take(self, answers: dict[str, str]) -> None:
         self._authorizations, self._answers = answers, {}
-
-
-def _check_requests(app: App) -> None:
-    """Refuse http-01 where nobody would answer it."""
-    needs = 'tls.acme.challenge = "http-01" needs'
-    if all(listener.tls for listener in app.settings.listeners):
-        raise ConfigurationError(f"{needs} a listener without TLS, which the ACME server reaches on port 80")
-    plugins = [plugin for route in app.router.routes for _, plugin in route.pipeline.plugins]
-    if not any(getattr(plugin, "answers_challenges", False) for plugin in plugins):
-        raise ConfigurationError(f"{needs} plugins.tls.http_01 = true, or a redirect")
 
 
 def _answering(host: str, authorization: str) -> ssl.SSLContext:
