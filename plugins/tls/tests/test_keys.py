@@ -46,7 +46,9 @@ PAIR = {"cert": "CERT", "key": "KEY"}
 @pytest.mark.parametrize(
     ("tls", "message"),
     [
-        ({"certificates": []}, "listeners[0].tls: needs a certificate: cert and key, or certificates"),
+        ({"certificates": []}, "listeners[0].tls: needs a certificate: cert and key, certificates"),
+        ({"acme": {"storage": "acme", "agree_to_terms": True}}, "listeners[0].tls.acme.domains"),
+        ({"acme": {"storage": "acme", "domains": ["a.test"]}}, "listeners[0].tls.acme.agree_to_terms: write agree"),
         ({"certificates": [{"cert": "no.pem", "key": "no.key"}]}, "tls.certificates[0].cert: "),
         ({**PAIR, "clients": {}}, "listeners[0].tls: unknown key 'clients'; did you mean 'client'?"),
         ({**PAIR, "client": {"ca": "KEY"}}, "listeners[0].tls.client.ca: "),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from gateway import Exchange, PluginConfig, Registry, Response, hookimpl
+from gateway import App, Exchange, PluginConfig, Registry, Response, hookimpl
+from gateway_tls.acme.pending import Pending
 from gateway_tls.identity import IdentityFields
 from gateway_tls.settings import HSTS, ClientCertificates, Identity, ListenerKeys, Pair, Redirect
 from gateway_tls.termination import Termination
 
 __all__ = ["HSTS", "TLS", "ClientCertificates", "Identity", "ListenerKeys", "Pair", "Redirect", "Termination"]
+
+_CHALLENGES = b"/.well-known/acme-challenge/"
+"""RFC 8555, 8.3."""
 
 
 class TLS:
@@ -27,13 +31,21 @@ class TLS:
         """Have browsers come by TLS only."""
         identity: Identity | None = None
         """Tell endpoints by which certificate a client has come; `{}` is enough."""
+        http_01: bool = False
+        """Answer challenges of ACME's `http-01`. Not needed beside `redirect` or `identity`, with which requests
+        are looked at anyway."""
 
     def __init__(self, config: Config) -> None:
         self._redirect = config.redirect
         self._identity = IdentityFields(config.identity) if config.identity else None
         self._hsts = _hsts_value(config.hsts)
+        self._challenges: dict[bytes, bytes] = {}
+        """Those of http-01 that are pending: bodies by path."""
+        self._pending: Pending | None = None
+        self.answers_challenges = bool(config.redirect or config.identity or config.http_01)
+        """Whether requests are looked at, and so http-01 is answered."""
         # Takes the hook away: even one that does nothing costs each exchange.
-        if not self._redirect and not self._identity:
+        if not self.answers_challenges:
             self.on_request = None  # type: ignore[assignment,method-assign]
         if not self._hsts:
             self.on_response = None  # type: ignore[assignment,method-assign]
@@ -44,8 +56,34 @@ class TLS:
         registry.add("terminator", "tls", Termination)
 
     @hookimpl
+    def on_check(self, app: App) -> None:
+        """Refuse challenges that nobody would answer."""
+        for way in app.ways:
+            if isinstance(way.terminator, Termination):
+                way.terminator.check(app)
+
+    @hookimpl
+    def startup(self, app: App) -> None:
+        """Hear of challenges."""
+        if self.answers_challenges:
+            self._pending = Pending(app, "http-01", self._take_challenges)
+
+    @hookimpl
+    def shutdown(self, app: App) -> None:
+        """Hear of no more."""
+        if self._pending is not None:
+            self._pending.close()
+
+    def _take_challenges(self, answers: dict[str, str]) -> None:
+        self._challenges = {_CHALLENGES + token.encode(): answer.encode() for token, answer in answers.items()}
+
+    @hookimpl
     def on_request(self, exchange: Exchange) -> Response | None:
-        """Send plaintext away; tell endpoints who the client is."""
+        """Answer a challenge that is pending; send plaintext away; tell endpoints who the client is."""
+        if self._challenges and not _is_secure(exchange):
+            answer = self._challenges.get(exchange.request.raw_path)
+            if answer is not None:
+                return Response(200, {"content-type": "application/octet-stream"}, answer)
         if self._redirect and not _is_secure(exchange):
             return self._redirection(exchange, self._redirect)
         if self._identity:

@@ -1,4 +1,4 @@
-"""What a certificate says of itself: the hosts that it is for, and its last day.
+"""What a certificate says of itself: the hosts that it is for, and its days.
 
 Owns the reading of certificates, and which of several is for a host. Makes no contexts.
 """
@@ -23,6 +23,7 @@ class Facts:
 
     names: tuple[str, ...]
     """Hosts and addresses, in lower case; a wildcard as `*.example.com`."""
+    begins: datetime
     ends: datetime
 
 
@@ -31,7 +32,7 @@ def read_facts(path: Path) -> Facts:
     from cryptography import x509  # takes 45 ms and 8 MB, which a gateway without an edge is spared
 
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    return Facts(tuple(_names(certificate)), certificate.not_valid_after_utc)
+    return Facts(tuple(_names(certificate)), certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

@@ -54,14 +54,15 @@ def _ask_clients(context: ssl.SSLContext, client: ClientCertificates) -> None:
 
 
 def _load_trusted(context: ssl.SSLContext, path: Path, where: str) -> None:
-    _check_readable(path, where)
+    check_readable(path, where)
     try:
         context.load_verify_locations(path)
     except ssl.SSLError:
         raise UnfitFile(f"{where}: {path} holds nothing in PEM form that could be used here") from None
 
 
-def _check_readable(path: Path, where: str) -> None:
+def check_readable(path: Path, where: str) -> None:
+    """Raises UnfitFile."""
     try:
         path.open("rb").close()
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from gateway import Duration, FilePath, PluginConfig
+from gateway_tls.acme.settings import Acme
 
 _RESERVED = frozenset(("host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer"))
 
@@ -43,6 +44,8 @@ class ListenerKeys(PluginConfig):
     """Its private key."""
     certificates: tuple[Pair, ...] = ()
     """Certificates, of which each client gets the one whose names have the host that it wants (SNI)."""
+    acme: Acme | None = None
+    """A certificate that is got and renewed by ACME, beside those; see below."""
     policy: Literal["intermediate", "modern"] = "intermediate"
     """Mozilla's names for what is spoken: `intermediate` is TLS 1.2 with forward secrecy and TLS 1.3, `modern` is
     TLS 1.3 alone."""
@@ -56,15 +59,15 @@ class ListenerKeys(PluginConfig):
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """All certificates, the default first."""
+        """All certificates of the site's own, the default first."""
         if self.cert is None or self.key is None:
             return self.certificates
         return (Pair(cert=self.cert, key=self.key), *self.certificates)
 
     @model_validator(mode="after")
     def _check_pairs(self) -> ListenerKeys:
-        if not self.pairs:
-            raise ValueError("needs a certificate: cert and key, or certificates = [{ cert = …, key = … }]")
+        if not self.pairs and self.acme is None:
+            raise ValueError("needs a certificate: cert and key, certificates = [{ cert = …, key = … }], or acme")
         return self
 
 

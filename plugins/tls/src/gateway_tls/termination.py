@@ -11,12 +11,17 @@ import ssl
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway import App, ClientHello, ConfigurationError, hookimpl, watch_files
 from gateway_tls.certificates import ByName, Facts, days_left, read_facts
 from gateway_tls.contexts import UnfitFile, server_context
 from gateway_tls.settings import ListenerKeys
 from gateway_tls.tickets import TicketKeys, set_ticket_key
+
+if TYPE_CHECKING:
+    from gateway_tls.acme.automatic import Automatic
+    from gateway_tls.acme.settings import Acme
 
 log = logging.getLogger("gateway.tls")
 
@@ -43,7 +48,10 @@ class Termination:
     def __init__(self, config: ListenerKeys, protocols: tuple[str, ...]) -> None:
         self._keys = config
         self._protocols = protocols
+        self._acme: Automatic | None = None
         try:
+            if config.acme is not None:
+                self._acme = _automatic(config, config.acme, protocols)
             self._contexts = self._load()
         except UnfitFile as error:
             raise ConfigurationError(str(error)) from None
@@ -53,6 +61,10 @@ class Termination:
 
     def context(self, hello: ClientHello) -> ssl.SSLContext:
         """The context of the certificate that is for the host which the client wants."""
+        if self._acme is not None:
+            answer = self._acme.answer(hello)
+            if answer is not None:
+                return answer
         contexts = self._contexts
         found = contexts.by_name.find(hello.server_name)
         if found is not None:
@@ -68,13 +80,21 @@ class Termination:
         made: list[ssl.SSLContext] = []
         facts: list[Facts] = []
         own = len(keys.pairs) - len(keys.certificates)
-        for number, pair in enumerate(keys.pairs):
-            where = "" if number < own else f".certificates[{number - own}]"
+        places = [("" if number < own else f".certificates[{number - own}]") for number in range(len(keys.pairs))]
+        pairs = list(zip(places, keys.pairs, strict=True))
+        issued = self._acme.pair() if self._acme is not None else None
+        if issued is not None:
+            pairs.append((".acme", issued))
+        for where, pair in pairs:
             context = server_context(keys, pair, where, self._protocols)
             made.append(context)
             facts.append(read_facts(pair.cert))
             for name in facts[-1].names:
                 named.setdefault(name, context)
+        if self._acme is not None and issued is None:
+            made.append(self._acme.stand_in())
+            for name in self._acme.domains:
+                named.setdefault(name, made[-1])
         return Contexts(tuple(made), ByName(named), tuple(facts))
 
     # -- files that change -------------------------------------------------------------------------------------
@@ -84,18 +104,34 @@ class Termination:
         client = self._keys.client
         others = [client.ca, client.crl] if client is not None else []
         pairs = [path for pair in self._keys.pairs for path in (pair.cert, pair.key)]
-        return [*pairs, *(path for path in others if path is not None)]
+        issued = [self._acme.file] if self._acme is not None else []
+        return [*pairs, *issued, *(path for path in others if path is not None)]
 
     @hookimpl
     async def startup(self, app: App) -> None:
         """Begin to watch the files; share the key of tickets."""
+        if self._acme is not None:
+            self._acme.start(app, self._is_first(app, self._acme))  # first: it may refuse
         self._ticket_keys = TicketKeys(app, self._take_ticket_key)
         jobs = (watch_files(lambda: self._files, partial(self._renew, app)), self._warn_daily(app))
         self._jobs = [asyncio.create_task(job) for job in jobs]
 
+    def check(self, app: App) -> None:
+        """Refuse what can only be known from the whole configuration. Raises ConfigurationError."""
+        if self._acme is not None:
+            self._acme.check(app)
+
+    def _is_first(self, app: App, mine: Automatic) -> bool:
+        """Whether no listener before this one has the same certificate: one orders it for all of them."""
+        terminators = [way.terminator for way in app.ways if isinstance(way.terminator, Termination)]
+        same = [each for each in terminators if each._acme is not None and each._acme.file == mine.file]
+        return same[0] is self
+
     @hookimpl
     async def shutdown(self, app: App) -> None:
         """End that."""
+        if self._acme is not None:
+            self._acme.stop()
         for job in self._jobs:
             job.cancel()
         if self._ticket_keys is not None:
@@ -129,9 +165,16 @@ class Termination:
         return [" ".join(facts.names) or "without a name" for facts in self._contexts.facts]
 
     def _warn(self) -> None:
-        for pair, facts in zip(self._keys.pairs, self._contexts.facts, strict=True):
+        # That of ACME is not warned of: what keeps it from being renewed is in the log already.
+        for pair, facts in zip(self._keys.pairs, self._contexts.facts, strict=False):
             left = days_left(facts.ends)
             if left < 0:
                 log.warning("tls: %s has expired: clients refuse it; put a new one there", pair.cert)
             elif left < SOON_DAYS:
                 log.warning("tls: %s expires in %.1f days; put a new one there", pair.cert, left)
+
+
+def _automatic(keys: ListenerKeys, settings: Acme, protocols: tuple[str, ...]) -> Automatic:
+    from gateway_tls.acme.automatic import Automatic  # only where it is used: brings cryptography
+
+    return Automatic(keys, settings, protocols)
