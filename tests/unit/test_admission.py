@@ -31,6 +31,12 @@ def test_a_length_is_made_of_digits(length):
     assert refusal(Request("POST", headers={**HOST, "content-length": length}, http_version="2")) == 400
 
 
+def test_a_length_of_more_digits_than_python_reads_is_over_any_limit():
+    request = Request("POST", headers={**HOST, "content-length": "9" * 5000}, http_version="2")
+    assert refusal(request) == 413
+    assert refusal(request, Limits(max_body=0)) == 413
+
+
 class TestHosts:
     @pytest.mark.parametrize(
         "value",
