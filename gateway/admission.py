@@ -151,11 +151,18 @@ class TrustedProxies:
         chain = b",".join(values).decode("latin-1").split(",") if values else []
         for hop in reversed(chain):
             address = hop.strip()
-            try:
-                ipaddress.ip_address(address)
-            except ValueError:
+            if not _is_address(address):
                 return client
             client = address
             if client not in self:
                 return client
         return client
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text is an address without a zone, in which anything may stand and which no other machine knows."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text

@@ -173,7 +173,9 @@ class TestTrustedProxies:
     def test_if_all_are_trusted_the_first_is_the_client(self):
         assert client(networks("10.0.0.0/8"), "10.0.0.1", "10.0.0.3, 10.0.0.2") == "10.0.0.3"
 
-    @pytest.mark.parametrize("value", ["unknown", "", "1.1.1.1:80", "evil, , ", "1.1.1.1, _hidden"])
+    @pytest.mark.parametrize(
+        "value", ["unknown", "", "1.1.1.1:80", "evil, , ", "1.1.1.1, _hidden", "fe80::1%eth0", "::1%<b> x"]
+    )
     def test_what_is_no_address_ends_the_chain(self, value):
         assert client(networks("10.0.0.0/8"), "10.0.0.1", value) == "10.0.0.1"
 
