@@ -1,0 +1,36 @@
+"""Location and Refresh: one that is rewritten never leads to a host that was not meant."""
+
+from __future__ import annotations
+
+import re
+
+from fuzz_exchange import proxied
+from fuzz_input import is_target, lines
+from gateway_security.public_address import PublicAddress
+
+from gateway.admission import host_name
+
+HOSTS = {b"", b"www.example.com"}
+AUTHORITY = re.compile(rb"(?:https?:)?[/\\]{2,}([^/\\?#]*)|https?:[/\\]?([^/\\?#]*)", re.IGNORECASE).match
+
+
+def host_of(url: bytes) -> bytes:
+    """The host that a browser would go to (WHATWG URL); empty for where it is already."""
+    url = re.sub(rb"[\t\r\n]", b"", url.lstrip(bytes(range(33))))
+    match = AUTHORITY(url)
+    authority = b"" if match is None else match[1] if match[1] is not None else match[2]
+    return authority.rpartition(b"@")[2].partition(b":")[0].lower()
+
+
+def check(data: bytes) -> None:
+    asked, forwarded, host, value = lines(data, 4)
+    if not (is_target(asked) and is_target(forwarded)) or re.search(rb"[\r\n\0]", value):
+        return
+    host = host if host_name(host) else b""
+    address = PublicAddress(proxied(asked, forwarded, host))
+    public = host.lower().partition(b":")[0]
+    found = address.url(value)
+    if found != value and not host.startswith(b"["):
+        assert host_of(found) in (b"", public), found
+    assert len(found) <= len(value) + len(asked) * 3 + len(host) + 10
+    address.refresh(value)

@@ -1,0 +1,25 @@
+"""Paths as routes match them: without dot segments, and their parts are those that a rewrite takes."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+from fuzz_input import is_target
+
+from gateway.routing.paths import matched_path, raw_segments
+
+
+def decoded(segment: bytes) -> bytes:
+    """Percent-decoded but for slashes."""
+    return unquote_to_bytes(segment.replace(b"%2f", b"%252F").replace(b"%2F", b"%252F"))
+
+
+def check(data: bytes) -> None:
+    if not is_target(data):
+        return
+    path = matched_path(data)
+    segments = path.split(b"/")
+    assert segments[0] == b""
+    assert not {b".", b".."} & set(segments)
+    assert b"" not in segments[1:-1]
+    assert b"/" + b"/".join(map(decoded, raw_segments(data))) == path
