@@ -27,6 +27,11 @@ def number(text: bytes, most: int) -> int:
     return int(digits or b"0") % (most + 1)
 
 
-def is_target(path: bytes) -> bool:
-    """Whether a request line could have this as its path."""
-    return path.startswith(b"/") and re.search(rb"[\x00-\x20?#\x7f]", path) is None
+def path(text: bytes) -> bytes:
+    """A text as the path of a request line: without what could not stand there."""
+    return b"/" + re.sub(rb"[\x00-\x20?#\x7f]", b"", text.removeprefix(b"/"))
+
+
+def value(text: bytes) -> bytes:
+    """A text as the value of a field."""
+    return text.translate(None, b"\r\n\0").strip(b" \t")

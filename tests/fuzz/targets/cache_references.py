@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from fuzz_input import is_target, lines
+from fuzz_input import lines, path
 from gateway_cache.keys import Keys
 
 KEYS = Keys(["utm_*"], is_sorted=True)
 
 
 def check(data: bytes) -> None:
-    path, reference = lines(data, 2)
-    url = KEYS.of("https", b"www.example.com", path if is_target(path) else b"/", b"")
+    asked, reference = lines(data, 2)
+    url = KEYS.of("https", b"www.example.com", path(asked), b"")
     found = KEYS.of_reference(url, reference)
     assert found is None or found.startswith(b"https://www.example.com/")
     assert found is None or b" " not in found

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from fuzz_exchange import proxied
-from fuzz_input import is_target, lines
+from fuzz_input import lines, path, value
 from gateway_security.public_address import PublicAddress
 
 HOST = b"www.example.com"
@@ -19,11 +17,10 @@ def parts(cookie: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
 
 
 def check(data: bytes) -> None:
-    asked, forwarded, value = lines(data, 3)
-    if not (is_target(asked) and is_target(forwarded)) or re.search(rb"[\r\n\0]", value):
-        return
-    pair, before = parts(value)
-    found, after = parts(PublicAddress(proxied(asked, forwarded, HOST)).cookie(value))
+    asked, forwarded, text = lines(data, 3)
+    cookie = value(text)
+    pair, before = parts(cookie)
+    found, after = parts(PublicAddress(proxied(path(asked), path(forwarded), HOST)).cookie(cookie))
     assert found == pair
     ours = (b"domain", b"path")
     assert [item for item in after if item[0] not in ours] == [item for item in before if item[0] not in ours]

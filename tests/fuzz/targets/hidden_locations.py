@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fuzz_exchange import proxied
-from fuzz_input import is_target, lines
+from fuzz_input import lines, path, value
 from gateway_security.public_address import PublicAddress
 
 from gateway.admission import host_name
@@ -23,14 +23,13 @@ def host_of(url: bytes) -> bytes:
 
 
 def check(data: bytes) -> None:
-    asked, forwarded, host, value = lines(data, 4)
-    if not (is_target(asked) and is_target(forwarded)) or re.search(rb"[\r\n\0]", value):
-        return
+    asked, forwarded, host, location = lines(data, 4)
+    location = value(location)
     host = host if host_name(host) else b""
-    address = PublicAddress(proxied(asked, forwarded, host))
+    address = PublicAddress(proxied(path(asked), path(forwarded), host))
     public = host.lower().partition(b":")[0]
-    found = address.url(value)
-    if found != value and not host.startswith(b"["):
+    found = address.url(location)
+    if found != location and not host.startswith(b"["):
         assert host_of(found) in (b"", public), found
-    assert len(found) <= len(value) + len(asked) * 3 + len(host) + 10
-    address.refresh(value)
+    assert len(found) <= len(location) + len(asked) * 3 + len(host) + 10
+    address.refresh(location)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote_to_bytes
 
-from fuzz_input import is_target
+from fuzz_input import path
 
 from gateway.routing.paths import matched_path, raw_segments
 
@@ -15,11 +15,10 @@ def decoded(segment: bytes) -> bytes:
 
 
 def check(data: bytes) -> None:
-    if not is_target(data):
-        return
-    path = matched_path(data)
-    segments = path.split(b"/")
+    raw = path(data)
+    matched = matched_path(raw)
+    segments = matched.split(b"/")
     assert segments[0] == b""
     assert not {b".", b".."} & set(segments)
     assert b"" not in segments[1:-1]
-    assert b"/" + b"/".join(map(decoded, raw_segments(data))) == path
+    assert b"/" + b"/".join(map(decoded, raw_segments(raw))) == matched

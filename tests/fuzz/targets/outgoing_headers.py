@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz_input import fields, is_target, lines
+from fuzz_input import fields, lines, path
 
 from gateway.headers import Headers
 from gateway.model import Request
@@ -19,12 +19,12 @@ from gateway.upstream.message import (
 
 
 def check(data: bytes) -> None:
-    path, rest = lines(data, 2)
-    path = path if is_target(path) else b"/"
+    asked, rest = lines(data, 2)
+    target = path(asked)
     raw = fields(rest)
     connection = named_by_connection([value for name, value in raw if name == b"connection"])
     for is_trusted in (False, True):
-        request = Request("GET", path, Headers.adopt(raw.copy()), client="192.0.2.1")
+        request = Request("GET", target, Headers.adopt(raw.copy()), client="192.0.2.1")
         end_named(request.headers)
         if not is_trusted:
             end_forwarding(request.headers)
@@ -34,7 +34,7 @@ def check(data: bytes) -> None:
         assert names.count(b"host") == names.count(b"x-forwarded-for") == names.count(b"x-forwarded-proto") == 1
         told = dict(sent)[b"x-forwarded-for"]
         assert told.endswith(b"192.0.2.1") if is_trusted else told == b"192.0.2.1"
-        head = request_head("GET", path, b"", sent, b"")
+        head = request_head("GET", target, b"", sent, b"")
         assert head.count(b"\r\n") == len(sent) + 2
         assert head.endswith(b"\r\n\r\n")
     assert not (HOP_BY_HOP | FRAMING | connection) & {name for name, _ in incoming_headers(raw)}
