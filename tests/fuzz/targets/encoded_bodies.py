@@ -29,7 +29,9 @@ def decoded(coding: bytes, pieces: list[bytes]) -> bytes | None:
 def check(data: bytes) -> None:
     said, body = lines(data, 2)
     coding, cut = CODINGS[len(said) % len(CODINGS)], number(said, len(body))
-    whole = decoded(coding, [body])
-    assert decoded(coding, [body[:cut], body[cut:]]) == whole
+    ways = [[body], [body[:cut], body[cut:]]]
     if len(body) <= 64:
-        assert decoded(coding, [bytes((byte,)) for byte in body]) == whole
+        ways.append([bytes((byte,)) for byte in body])
+    found = {decoded(coding, pieces) for pieces in ways}
+    # libzstd compares the size that a frame announces with its own only if it gets it in one piece.
+    assert len(found - {None} if coding == b"zstd" else found) == 1 or found == {None}
