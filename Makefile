@@ -3,11 +3,13 @@
 #   PYTHON=python3.13   the Python to make .venv from; by default the first of these that is new enough
 #   PROFILE=NAME        whose tour make demo takes: l7-balancer, or reverse-proxy
 #   ARGS="..."          passed on: make test ARGS="tests/unit -q", make demo ARGS="--listen 127.0.0.1:9000"
+#   SECONDS=600         for how long make fuzz stays with each target
 
 PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+FUZZER := $(VENV)/.fuzzer
 
 PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml profiles/*/pyproject.toml))
 TYPED    := gateway perf $(wildcard plugins/*/src profiles/*/src)
@@ -17,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench bench-micro clean
+.PHONY: help demo test lint fuzz bench bench-micro clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -35,6 +37,10 @@ lint: $(READY) ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports
+
+fuzz: SECONDS ?= 600
+fuzz: $(FUZZER) ## Fuzz the code that reads untrusted bytes, ten minutes a target (ARGS="--seconds 5": a short run)
+	@$(BIN)/python tests/fuzz --seconds $(SECONDS) $(ARGS)
 
 bench: $(READY) ## Measure CPU a request against other proxies (needs nginx and wrk)
 	$(BIN)/python -m perf $(ARGS)
@@ -55,6 +61,11 @@ $(READY): pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES)
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation \
 	  --editable '.[dev]' $(addprefix --editable ./,$(PACKAGES))
 	@touch $(READY)
+
+# atheris has wheels for few versions of Python, and nothing else needs it.
+$(FUZZER): $(READY)
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation --editable '.[fuzz]'
+	@touch $(FUZZER)
 
 define find-python
 for python in $(PYTHON) none; do \

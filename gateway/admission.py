@@ -23,6 +23,8 @@ _HOST = re.compile(
     rb"(?:[A-Za-z0-9!$&'()*+,;=._~%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 ).fullmatch  # RFC 3986 3.2.2: reg-name or IP-literal, and a port
 _REFUSED_METHODS = frozenset(("CONNECT", "TRACE"))
+_LENGTH_DIGITS = 20
+"""Of a Content-Length, whatever the limit. Python raises for numbers of more than 4300 digits."""
 
 
 class Bounds:
@@ -103,6 +105,8 @@ def _check_length(value: bytes, max_body: int) -> None:
     """Digits alone are a length; Granian sees to that in HTTP/1 only."""
     if not value.isdigit():
         raise ClientError("Content-Length is no number")
+    if len(value) > _LENGTH_DIGITS:
+        raise ClientError(f"a Content-Length of {len(value)} digits", status=413)
     if max_body and int(value) > max_body:
         raise ClientError(f"body over the limit of {max_body} bytes", status=413)
 
@@ -147,11 +151,18 @@ class TrustedProxies:
         chain = b",".join(values).decode("latin-1").split(",") if values else []
         for hop in reversed(chain):
             address = hop.strip()
-            try:
-                ipaddress.ip_address(address)
-            except ValueError:
+            if not _is_address(address):
                 return client
             client = address
             if client not in self:
                 return client
         return client
+
+
+def _is_address(text: str) -> bool:
+    """Whether a text is an address without a zone, in which anything may stand and which no other machine knows."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text

@@ -59,9 +59,9 @@ def _read_v1(data: bytes) -> ProxyHeader:
         return ProxyHeader(size)
     client, port = match[2].decode("latin-1"), int(match[4])
     address = ipaddress.ip_address(client)  # a ValueError, too
-    if address.version != int(match[1][3:]) or port > 65535:
+    if address.version != int(match[1][3:]) or port > 65535 or "%" in client:  # a zone may hold anything
         raise ValueError("an address in the PROXY header is none of its kind")
-    return ProxyHeader(size, str(address), port)
+    return ProxyHeader(size, _text(address), port)
 
 
 def _read_v2(data: bytes) -> ProxyHeader:
@@ -79,7 +79,11 @@ def _read_v2(data: bytes) -> ProxyHeader:
     addresses = data[16:size]
     if len(addresses) < 2 * width + 4:
         raise ValueError("the addresses of the PROXY header end too early")
-    client = ipaddress.ip_address(addresses[:width])
-    if isinstance(client, ipaddress.IPv6Address) and client.ipv4_mapped:
-        client = client.ipv4_mapped
-    return ProxyHeader(size, str(client), int.from_bytes(addresses[2 * width : 2 * width + 2], "big"))
+    client = _text(ipaddress.ip_address(addresses[:width]))
+    return ProxyHeader(size, client, int.from_bytes(addresses[2 * width : 2 * width + 2], "big"))
+
+
+def _text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """The address; an IPv4 one is written as such, however it came (RFC 4291 2.5.5.2)."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

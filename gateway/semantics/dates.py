@@ -21,6 +21,8 @@ _RFC850 = re.compile(
 _ASCTIME = re.compile(_DAY_NAMES + b" " + _NAMES + rb" ([ 0-9][0-9]) " + _CLOCK + rb" ([0-9]{4})").fullmatch
 
 _YEARS_AHEAD = 50
+_LAST = timegm((9999, 12, 31, 23, 59, 59))
+"""A leap second later the year has five digits."""
 
 
 def parse_date(value: bytes) -> int | None:
@@ -51,7 +53,8 @@ def _seconds(year: int, month: bytes, day: bytes, hour: bytes, minute: bytes, se
     # A leap second is 60 (RFC 9110 5.6.7 allows it).
     if not 1 <= days <= longest or int(hour) > 23 or int(minute) > 59 or int(second) > 60 or year < 1:
         return None
-    return timegm((year, number, days, int(hour), int(minute), int(second)))
+    found = timegm((year, number, days, int(hour), int(minute), int(second)))
+    return found if found <= _LAST else None
 
 
 @lru_cache(256)

@@ -31,6 +31,12 @@ def test_a_length_is_made_of_digits(length):
     assert refusal(Request("POST", headers={**HOST, "content-length": length}, http_version="2")) == 400
 
 
+def test_a_length_of_more_digits_than_python_reads_is_over_any_limit():
+    request = Request("POST", headers={**HOST, "content-length": "9" * 5000}, http_version="2")
+    assert refusal(request) == 413
+    assert refusal(request, Limits(max_body=0)) == 413
+
+
 class TestHosts:
     @pytest.mark.parametrize(
         "value",
@@ -167,7 +173,9 @@ class TestTrustedProxies:
     def test_if_all_are_trusted_the_first_is_the_client(self):
         assert client(networks("10.0.0.0/8"), "10.0.0.1", "10.0.0.3, 10.0.0.2") == "10.0.0.3"
 
-    @pytest.mark.parametrize("value", ["unknown", "", "1.1.1.1:80", "evil, , ", "1.1.1.1, _hidden"])
+    @pytest.mark.parametrize(
+        "value", ["unknown", "", "1.1.1.1:80", "evil, , ", "1.1.1.1, _hidden", "fe80::1%eth0", "::1%<b> x"]
+    )
     def test_what_is_no_address_ends_the_chain(self, value):
         assert client(networks("10.0.0.0/8"), "10.0.0.1", value) == "10.0.0.1"
 

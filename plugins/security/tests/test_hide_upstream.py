@@ -168,6 +168,7 @@ def test_trusted_proxies_say_what_the_client_has_used():
         ("/x", b"/inner/x", "/inner/a", "/a"),
         ("/x", b"/inner/x", "/inner//evil.example", "/evil.example"),
         ("/x", b"/inner/x", "/inner/\\evil.example", "/evil.example"),
+        ("/x", b"/inner/x", "/inner/\t/evil.example", "/evil.example"),
         ("//app//x", b"/x", "/login", "/app/login"),
         ("/\\evil.example/x", b"/x", "/login", "/%5Cevil.example/login"),
         ("/a/%2E./app/x", b"/x", "/login", "/login"),
@@ -210,6 +211,16 @@ def test_refresh_leads_there_too(value, seen):
 def test_a_cookie_is_one_of_the_public_address(value, seen):
     assert cookie(value, asked="/app/x", forwarded=b"/x") == seen
     assert cookie(value, asked="/app/x", forwarded=b"/x", cookies=False) == value
+
+
+@pytest.mark.parametrize("value", ["http://10.0.0.1:8000//evil.example", "http://10.0.0.1:8000/\t\\evil.example"])
+def test_a_client_without_a_host_is_not_led_to_another_one(value):
+    assert location(value, request_headers={}) == "/evil.example"
+
+
+def test_a_path_that_the_client_has_chosen_adds_no_attribute_to_a_cookie():
+    situation = {"asked": "/app;Domain=example.com/x", "forwarded": b"/x"}
+    assert cookie("a=1; Path=/; Secure", **situation) == "a=1; Secure"
 
 
 @pytest.mark.parametrize("host", ["localhost:8080", "192.0.2.1", "[::1]"])

@@ -140,6 +140,11 @@ def test_what_is_not_signed_by_a_known_key_is_refused(bearer, caplog):
     assert bearer not in caplog.text
 
 
+def test_what_stands_in_a_token_begins_no_line_in_the_log(caplog):
+    assert status(made(), unsigned(alg="HS256", crit=["x\njwt: let in anybody\u2028"]) + ".AAAA") == 401
+    assert len(caplog.messages[0].splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "claims", "wanted"),
     [

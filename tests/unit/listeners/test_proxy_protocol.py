@@ -46,6 +46,7 @@ def test_a_header_says_who_the_client_is(data, client, port):
 def test_an_ipv4_address_in_ipv6_clothes_is_one():
     mapped = ipaddress.ip_address("::ffff:192.0.2.7").packed
     assert read_proxy_header(V2_IPV6[:16] + mapped * 2 + V2_IPV6[48:]).client == "192.0.2.7"
+    assert read_proxy_header(b"PROXY TCP6 ::ffff:192.0.2.7 ::1 56789 443\r\n").client == "192.0.2.7"
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,7 @@ def test_an_ipv4_address_in_ipv6_clothes_is_one():
         b"PROXY TCP6 192.0.2.7 198.51.100.1 56789 443\r\n",
         b"PROXY TCP4 192.0.2.700 198.51.100.1 56789 443\r\n",
         b"PROXY TCP4 192.0.2.7 198.51.100.1 99999 443\r\n",
+        b"PROXY TCP6 fe80::1%<b> ::1 56789 443\r\n",
         b"PROXY TCP4  192.0.2.7 198.51.100.1 56789 443\r\n",
         b"proxy TCP4 192.0.2.7 198.51.100.1 56789 443\r\n",
         b"PROXY UNKNOWNS\r\n",

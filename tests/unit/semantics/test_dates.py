@@ -26,7 +26,7 @@ def test_all_three_forms_are_read(written):
         b"Sun, 6 Nov 1994 08:49:37 GMT",
         b"Sun, 31 Feb 1994 08:49:37 GMT", b"Sun, 06 Nov 1994 24:49:37 GMT", b"sun, 06 nov 1994 08:49:37 gmt",
         b"Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
-        b"Sun, 29 Feb 1900 08:49:37 GMT",
+        b"Sun, 29 Feb 1900 08:49:37 GMT", b"Fri, 31 Dec 9999 23:59:60 GMT",
     ],
 )  # fmt: skip
 def test_what_is_no_date_is_none(written):

@@ -15,6 +15,9 @@ _PATH = re.compile(rb"[^?#]*").match
 _REFRESH = re.compile(rb"(\s*[0-9.]+\s*[;,]\s*url\s*=\s*)([\"']?)(.*?)(\2\s*)", re.IGNORECASE).fullmatch
 _HOST = re.compile(rb"[A-Za-z0-9._~%-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?").fullmatch
 _DOTS = frozenset((b".", b".."))
+_SLASHES = b"/\\\t\r\n"
+"""What may not follow the first slash of a path: `//host` is another host. Browsers take a backslash for a slash,
+and do not see tabs and line ends (WHATWG URL 4.4)."""
 
 
 class PublicAddress:
@@ -48,7 +51,7 @@ class PublicAddress:
             return value
         path = self._path(rest if rest.startswith(b"/") else b"/" + rest) if rest else b""
         if not self._host:
-            return path or b"/"  # the client has told us no name: this leads it to where it is
+            return b"/" + path.lstrip(_SLASHES)  # the client has told us no name: this leads it to where it is
         if scheme is None:
             return b"//" + self._host + path
         scheme = self._scheme if scheme.lower() == self._own_scheme else scheme
@@ -88,6 +91,8 @@ class PublicAddress:
         mapped = self._path(path) if path.startswith(b"/") else path
         if mapped == path:
             return piece
+        if b";" in mapped:  # what the client has asked would become attributes; without a Path the folder counts
+            return b""
         return b" Path=" + (mapped.rstrip(b"/") or b"/" if path == b"/" else mapped)
 
     def _path(self, target: bytes) -> bytes:
@@ -106,7 +111,7 @@ class PublicAddress:
             rest = target
         if public:
             return public + rest
-        return b"/" + rest.lstrip(b"/\\")  # "//host" would be another host
+        return b"/" + rest.lstrip(_SLASHES)
 
 
 def may_name_host(value: bytes) -> bool:

@@ -18,6 +18,7 @@ MAX_TRIES = 8
 
 _SHAPE = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+").fullmatch
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]").search
+_ENDS_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class BadToken(Exception):
@@ -90,7 +91,7 @@ class Rules:
         except jwt.InvalidSignatureError:
             return None
         except Exception as error:
-            raise BadToken(f"{type(error).__name__}: {str(error)[:100]}") from None
+            raise BadToken(_told(error)) from None
         return claims
 
     def authorize(self, claims: Mapping[str, Any]) -> None:
@@ -112,7 +113,12 @@ def _header(token: bytes) -> dict[str, Any]:
     try:
         return jwt.get_unverified_header(token)
     except Exception as error:
-        raise BadToken(f"{type(error).__name__}: {str(error)[:100]}") from None
+        raise BadToken(_told(error)) from None
+
+
+def _told(error: Exception) -> str:
+    """What the library says, on one line: it quotes what stands in the token, and anybody can write one."""
+    return f"{type(error).__name__}: {_ENDS_LINE.sub(' ', str(error)[:100])}"
 
 
 def _may_be(key: Key, kid: str | None) -> bool:
