@@ -20,17 +20,14 @@ class IdentityFields:
         self._settings = settings
         names = [settings.certificate, settings.subject, settings.fingerprint]
         wanted = {name.encode() for name in names if name}
-        # Servers of the CGI family take one for the other.
-        self._taken_away = wanted | {name.replace(b"-", b"_") for name in wanted}
+        self._taken_away = frozenset(map(_as_variable, wanted))
         self._fields_of = lru_cache(maxsize=4096)(self._make_fields)
 
     def apply(self, exchange: Exchange) -> None:
         """Take away what the client says of itself, and say what is known."""
         headers = exchange.request.headers
-        names = {name for name, _ in headers.raw}
-        for name in names:
-            if name in self._taken_away or name.replace(b"_", b"-") in self._taken_away:
-                headers.remove(name)
+        for name in {name for name, _ in headers.raw if _as_variable(name) in self._taken_away}:
+            headers.remove(name)
         connection = exchange.connection
         if connection is not None and connection.tls is not None and connection.tls.certificate is not None:
             for name, value in self._fields_of(connection.tls.certificate):
@@ -47,3 +44,8 @@ class IdentityFields:
             settings.fingerprint: hashlib.sha256(der).hexdigest().encode(),
         }
         return tuple((name.encode(), value) for name, value in values.items() if name)
+
+
+def _as_variable(name: bytes) -> bytes:
+    """What servers of the CGI family make of a name: they take `-`, `_` and often `.` for the same."""
+    return name.replace(b"-", b"_").replace(b".", b"_")

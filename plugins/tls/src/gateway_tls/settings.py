@@ -85,7 +85,7 @@ class HSTS(PluginConfig):
 class Identity(PluginConfig):
     """Header fields that tell endpoints who the client is by its certificate. An empty name is not sent.
 
-    What a client sends under these names, or under the same with `_` for `-`, is always taken away.
+    What a client sends under these names, or under the same with `_` or `.` for `-`, is always taken away.
     """
 
     certificate: str = "client-cert"
