@@ -60,6 +60,8 @@ class App:
         """Exchanges that began on this App and have not ended."""
         self.exchanges = 0
         """Exchanges that began on this App."""
+        self.connections = 0
+        """Connections that came to edges of this App and are open."""
         self.connections_denied = 0
         """Connections that a plugin has denied, at edges."""
         self.handshakes_failed = 0

@@ -37,7 +37,7 @@ class TLSSession:
 class Connection:
     """One accepted peer; lives as long as its connection."""
 
-    __slots__ = ("client", "client_port", "hello", "inner_port", "listener", "peer", "started", "tls")
+    __slots__ = ("client", "client_port", "hello", "listener", "peer", "speaks_http2", "started", "tls")
 
     def __init__(self, peer: str, client: str, client_port: int, listener: str) -> None:
         self.peer = peer
@@ -52,13 +52,8 @@ class Connection:
         """What a TLS client has said so far; None on a listener without TLS."""
         self.tls: TLSSession | None = None
         """What was agreed upon; None until then, and so in `on_connect`."""
-        self.inner_port = 0
-        """The local port by which its exchanges are told from those of others."""
-
-    @property
-    def speaks_http2(self) -> bool:
-        """Whether HTTP/2 was agreed upon."""
-        return self.tls is not None and self.tls.alpn == "h2"
+        self.speaks_http2 = False
+        """Whether HTTP/2 was agreed upon, or is spoken without TLS."""
 
     def __repr__(self) -> str:
         return f"<Connection of {self.client or 'a Unix socket'} to {self.listener}>"

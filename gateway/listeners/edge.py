@@ -1,8 +1,7 @@
 """Edge listeners: accept connections ourselves, for what Granian cannot do, and hand plaintext on to it.
 
 Takes the PROXY protocol, asks plugins about connections, has TLS terminated by a plugin's contexts; then bytes go
-to Granian servers of this process on loopback, which serve requests as ever. A map by local port tells an exchange
-whose connection it came over; a request that came over none of ours is not served.
+to Granian servers of this process on loopback (`inner`), which serve requests as ever.
 """
 
 from __future__ import annotations
@@ -11,17 +10,17 @@ import asyncio
 import logging
 import socket
 import ssl
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from gateway.config.addresses import Address
 from gateway.config.model import Limits, Listener
 from gateway.connection import Connection, Deny, TLSSession
 from gateway.listeners.client_hello import MAX_BYTES, read_client_hello
-from gateway.listeners.connections import Watched, address_of
+from gateway.listeners.connections import LONGEST_PAUSE, ROUNDS, SHORTEST_PAUSE, Watched, address_of
 from gateway.listeners.exchange import Host
-from gateway.listeners.http import HttpListener
-from gateway.listeners.peeking import peek
+from gateway.listeners.inner import Inner
+from gateway.listeners.peeking import Incomplete, peek
 from gateway.listeners.proxy_protocol import MAX_V2_BYTES, read_proxy_header
 from gateway.listeners.relay import Side
 
@@ -32,78 +31,59 @@ log = logging.getLogger("gateway.listeners")
 
 ACCEPT_AT_ONCE = 64
 """So many are accepted before the loop turns to what else there is."""
-DENIALS_SECONDS = 10.0
+DENIALS_SECONDS = WARNINGS_SECONDS = 10.0
+SHUTDOWN_SECONDS = 120.0
+"""For the last of a response that the system holds, and the client's word that it has it, over TLS."""
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""RFC 9113 3.4."""
 ACCEPT_LATER_SECONDS = 0.1
 """A pause after the system had no descriptor left for a connection."""
-
-_SCHEMES = {"http": "https", "ws": "wss"}
-
-
-class Edge:
-    """The connections of one listener, by the local port of their inner side."""
-
-    def __init__(self) -> None:
-        self.connections: dict[int, Connection] = {}
-
-    def identify(self, exchange: Any) -> bool:
-        """Tell an exchange whose it is; False if its connection is none of ours."""
-        request = exchange.request
-        connection = self.connections.get(request.client_port)
-        if connection is None:
-            return False
-        exchange.connection = connection
-        request.peer = request.client = connection.client
-        request.client_port = connection.client_port
-        if connection.tls is not None:
-            request.scheme = _SCHEMES[request.scheme]
-        return True
 
 
 class EdgeListener:
     """Accepts on a socket that was bound before."""
 
-    def __init__(self, index: int, settings: Listener, limits: Limits, host: Host, bound: socket.socket) -> None:
+    def __init__(self, index: int, settings: Listener, limits: Limits, app: App, bound: socket.socket) -> None:
         """`index` is the listener's place in the configuration, by which an App knows how TLS is terminated."""
         self.settings = settings
         self._index = index
-        self._limits = limits
-        self._host = host
-        self._edge = host.edge = Edge()
         self._bound = bound
         self._address = None if bound.family == socket.AF_UNIX else address_of(bound.getsockname())
-        self._inner: dict[str, HttpListener] = {}
-        """By the version of HTTP that they speak."""
+        mode = settings.http_mode
+        versions = ("1", "2") if mode == "auto" else (mode,)
+        self._inner = {version: Inner(version, settings, limits, app) for version in versions}
         self._denials: Counter[str] = Counter()
         self._is_accepting = False
+        self._warned = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         """One for each connection."""
+        self._arriving: set[asyncio.Task[None]] = set()
+        """Those that are not handed on yet."""
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """What its servers serve with."""
+        return tuple(inner.host for inner in self._inner.values())
 
     @property
     def watched(self) -> tuple[Watched, ...]:
-        """What a patrol is told of it: both sides, of which the inner one knows who has exchanges under way."""
-        inner = tuple(watched for listener in self._inner.values() for watched in listener.watched)
-        if self._address is None:
-            return inner
-        return (Watched(self.settings.label, self._address, 0.0, None), *inner)
+        """What a patrol is told of it: how clients take what is sent; the rest we see ourselves."""
+        return () if self._address is None else (Watched(self.settings.label, self._address, 0.0, None),)
 
     def start(self) -> None:
         """Accept connections from now on."""
-        mode = self.settings.http_mode
-        for version in ("1", "2") if mode == "auto" else (mode,):
-            self._inner[version] = self._open_inner(version)
+        for inner in self._inner.values():
+            inner.start()
+        self._looking = asyncio.get_running_loop().create_task(self._look_after())
         self._accept_again()
 
-    def _open_inner(self, version: str) -> HttpListener:
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        bound.bind(("127.0.0.1", 0))
-        bound.listen(self.settings.backlog)
-        bound.setblocking(False)
-        address = Address("127.0.0.1", bound.getsockname()[1])
-        inner = self.settings.model_copy(update={"bind": address, "tls": None, "http": version})
-        listener = HttpListener(inner, self._limits, self._host, bound)
-        listener.start()
-        return listener
+    async def _look_after(self) -> None:
+        pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, self.settings.header_timeout / ROUNDS))
+        while True:
+            await asyncio.sleep(pause)
+            for inner in self._inner.values():
+                inner.look_after(time.monotonic())
 
     def stop_accepting(self) -> None:
         """Leave new connections to the others that share the socket; those accepted go on."""
@@ -112,9 +92,13 @@ class EdgeListener:
 
     async def stop(self) -> None:
         """Close idle connections, let exchanges in flight end, and return when the last has."""
-        await asyncio.gather(*(listener.stop() for listener in self._inner.values()))
+        await asyncio.gather(*(inner.stop() for inner in self._inner.values()))
+        for task in self._arriving:
+            task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        if self._looking is not None:
+            self._looking.cancel()
 
     # -- accepting ---------------------------------------------------------------------------------------------
 
@@ -143,29 +127,32 @@ class EdgeListener:
             except OSError as error:
                 return self._accept_later(error)
             peer.setblocking(False)
-            task = asyncio.get_running_loop().create_task(self._serve(peer, address))
+            app = self.hosts[0].app
+            task = asyncio.get_running_loop().create_task(self._serve(app, peer, address))
             self._tasks.add(task)
+            self._arriving.add(task)
             task.add_done_callback(self._forget)
         return None
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._arriving.discard(task)
         self._accept_again()
 
     def _accept_later(self, error: OSError) -> None:
         self._pause_accepting()
-        log.warning("listener %s: a connection cannot be accepted: %s", self.settings.label, error.strerror)
+        self._warn(f"a connection cannot be accepted: {error.strerror}")
         asyncio.get_running_loop().call_later(ACCEPT_LATER_SECONDS, self._accept_again)
 
     # -- one connection ----------------------------------------------------------------------------------------
 
-    async def _serve(self, peer: socket.socket, address: Any) -> None:
+    async def _serve(self, app: App, peer: socket.socket, address: Any) -> None:
         """A connection from its first byte to its end; whatever fails on the way ends this one alone."""
         host, port = address[:2] if isinstance(address, tuple) else ("", 0)
         connection = Connection(host, host, port, self.settings.label)
-        app = self._host.app
         seconds = self.settings.handshake_timeout
         has_passed = False
+        app.connections += 1
         try:
             async with asyncio.timeout(seconds or None):
                 await self._look_ahead(app, connection, peer)
@@ -174,8 +161,8 @@ class EdgeListener:
                 if denied is not None:
                     app.connections_denied += 1
                     return self._tell_denied(connection, denied)
-                outer = await self._terminate(app, connection, peer)
-                await self._join(outer, connection)
+                outer = await self._hand_on(app, connection, peer)
+            self._arriving.discard(asyncio.current_task())
             await outer.lost
         except TimeoutError:
             app.handshakes_failed += 1
@@ -187,9 +174,16 @@ class EdgeListener:
             log.exception("listener %s: %r failed", self.settings.label, connection)
         finally:
             peer.close()
-            self._edge.connections.pop(connection.inner_port, None)
+            app.connections -= 1
             if has_passed:
                 app.connection_hooks.disconnect(connection)
+
+    def _warn(self, what: str) -> None:
+        """At most now and then: what lacks one moment lacks the next one, too."""
+        now = time.monotonic()
+        if now >= self._warned + WARNINGS_SECONDS:
+            self._warned = now
+            log.warning("listener %s: %s", self.settings.label, what)
 
     def _tell(self, connection: Connection, what: str) -> None:
         log.debug("listener %s: %r: %s", self.settings.label, connection, what)
@@ -218,32 +212,37 @@ class EdgeListener:
                 connection.client, connection.client_port = header.client, header.client_port
         if self.settings.tls is not None:
             connection.hello = await peek(peer, read_client_hello, 2 * MAX_BYTES)
+        elif len(self._inner) > 1:
+            connection.speaks_http2 = await peek(peer, begins_as_http2, len(PREFACE))
 
-    async def _terminate(self, app: App, connection: Connection, peer: socket.socket) -> Side:
-        """The client's side, with TLS taken off."""
+    async def _hand_on(self, app: App, connection: Connection, peer: socket.socket) -> Side:
+        """The client's side, with TLS taken off, joined to a server of ours."""
         hello = connection.hello
         outer = Side(can_half_close=hello is None)
         terminator = app.ways[self._index].terminator
         context = terminator.context(hello) if terminator is not None and hello is not None else None
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_accepted_socket(lambda: outer, peer, ssl=context)
-        if hello is not None:
-            connection.tls = _session(transport.get_extra_info("ssl_object"), hello.server_name)
+        try:
+            await loop.connect_accepted_socket(
+                lambda: outer, peer, ssl=context, ssl_shutdown_timeout=SHUTDOWN_SECONDS if context else None
+            )
+            if hello is not None:
+                connection.tls = session = _session(outer.transport.get_extra_info("ssl_object"), hello.server_name)
+                connection.speaks_http2 = session.alpn == "h2"
+            inner = self._inner.get("2" if connection.speaks_http2 else "1") or next(iter(self._inner.values()))
+            await self._open(inner, connection, outer)
+        except BaseException:
+            if outer.transport is not None:
+                outer.transport.abort()
+            raise
         return outer
 
-    async def _join(self, outer: Side, connection: Connection) -> None:
-        """Open the inner side, and let the bytes flow."""
-        inner = Side()
-        listener = self._inner.get("2" if connection.speaks_http2 else "1") or next(iter(self._inner.values()))
-        loop = asyncio.get_running_loop()
+    async def _open(self, inner: Inner, connection: Connection, outer: Side) -> None:
         try:
-            await loop.create_connection(lambda: inner, "127.0.0.1", listener.settings.bind.port)
-        except BaseException:
-            outer.transport.abort()
+            await inner.open(connection, outer)
+        except OSError as error:  # not the client's fault
+            self._warn(f"a connection cannot be handed on: {error.strerror}")
             raise
-        connection.inner_port = inner.transport.get_extra_info("sockname")[1]
-        self._edge.connections[connection.inner_port] = connection
-        outer.join(inner)
 
     def __repr__(self) -> str:
         return f"<EdgeListener {self.settings.url}: {len(self._tasks)} connections>"
@@ -253,6 +252,13 @@ def _skip(peer: socket.socket, size: int) -> None:
     """Take away what has been looked at, and so is there."""
     while size:
         size -= len(peer.recv(size))
+
+
+def begins_as_http2(data: bytes) -> bool:
+    """Whether a client without TLS speaks HTTP/2 from the start. Raises Incomplete."""
+    if len(data) < len(PREFACE) and PREFACE.startswith(data):
+        raise Incomplete(len(PREFACE))
+    return data.startswith(PREFACE)
 
 
 def _session(agreed: ssl.SSLObject, server_name: str) -> TLSSession:

@@ -31,7 +31,7 @@ from gateway.model import Exchange, Response
 
 if TYPE_CHECKING:
     from gateway.app import App
-    from gateway.listeners.edge import Edge
+    from gateway.listeners.inner import Inner
     from gateway.listeners.websocket import Relay
 
 log = logging.getLogger("gateway.listeners")
@@ -61,7 +61,7 @@ class Host:
         self.listener = listener
         self.clients = clients
         """Who has exchanges under way, where somebody needs to know that."""
-        self.edge: Edge | None = None
+        self.edge: Inner | None = None
         """Who knows the clients, if connections come through an edge."""
         self.is_draining = False
         """Ask HTTP/1 clients to come again on another connection."""

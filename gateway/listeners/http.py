@@ -44,6 +44,7 @@ class HttpListener:
 
     def __init__(self, settings: Listener, limits: Limits, host: Host, bound: socket.socket) -> None:
         self.settings = settings
+        self.hosts = (host,)
         self.watched: tuple[Watched, ...] = ()
         """What a patrol is told of it; nothing where the system has no addresses."""
         if bound.family != socket.AF_UNIX:

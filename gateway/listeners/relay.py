@@ -6,23 +6,26 @@ Owns nothing but the bytes on their way: at most what the two transports hold.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
+
+FLUSH_LOOK_SECONDS = 0.2
 
 
 class Side(asyncio.Protocol):
     """One of two connections; what arrives here goes out at the `other` side."""
 
-    __slots__ = ("_early", "_has_ended", "can_half_close", "lost", "other", "transport")
+    __slots__ = ("_early", "_on_end", "can_half_close", "lost", "other", "transport")
 
-    def __init__(self, *, can_half_close: bool = True) -> None:
+    def __init__(self, *, can_half_close: bool, on_end: Callable[[], None] | None = None) -> None:
+        """`on_end` is called once, before the descriptor is anybody else's."""
         self.transport: Any = None
         self.other: Side | None = None
         self.can_half_close = can_half_close
-        """False over TLS, where the end of one direction is the end of both."""
+        """Whether the peer may say its last and go on listening. Over TLS it cannot; our own server never does."""
         self._early: list[bytes] = []
         """What came before there was another side: a loop may have read some when it is told to pause."""
-        self._has_ended = False
-        """Whether the peer has said its last."""
+        self._on_end = on_end
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when this side is gone."""
 
@@ -42,6 +45,12 @@ class Side(asyncio.Protocol):
             self.other.transport.writelines(self._early)
         self._early = []
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is left that this side's peer has not taken."""
+        waiting: int = self.transport.get_write_buffer_size()
+        return waiting > 0
+
     def connection_made(self, transport: Any) -> None:
         """Nothing is read before there is somebody to pass it on to."""
         self.transport = transport
@@ -52,7 +61,7 @@ class Side(asyncio.Protocol):
         other = self.other
         if other is None:
             self._early.append(data)
-        else:
+        elif not other.transport.is_closing():
             other.transport.write(data)
 
     def pause_writing(self) -> None:
@@ -67,24 +76,46 @@ class Side(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The peer says no more; true if it may go on listening."""
-        other, self._has_ended = self.other, True
-        if other is None or not self.can_half_close or not other.can_half_close or other._has_ended:
+        other = self.other
+        if other is None or not self.can_half_close:
+            self._tell_end()
             return False
-        other.transport.write_eof()
+        if not other.transport.is_closing():
+            other.transport.write_eof()
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
         """One side's end is the other's, too: a broken one breaks it, so that nothing cut short looks whole."""
+        self._tell_end()
         self._end_other(error)
         if not self.lost.done():
             self.lost.set_result(None)
+
+    def _tell_end(self) -> None:
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end()
 
     def _end_other(self, error: Exception | None) -> None:
         other, self.other = self.other, None
         if other is None:
             return
         other.other = None
+        other._tell_end()
         if error is None:
-            other.transport.close()
+            other.close()
         else:
             other.transport.abort()
+
+    def close(self) -> None:
+        """End this side once its peer has taken everything, however slowly: whoever takes nothing is cut elsewhere.
+
+        Over TLS a close has a deadline, and what is left then is thrown away: it begins when nothing is left.
+        """
+        if self.transport.is_closing():
+            return
+        if not self.is_behind:
+            self.transport.close()
+            return
+        self.transport.pause_reading()
+        asyncio.get_running_loop().call_later(FLUSH_LOOK_SECONDS, self.close)

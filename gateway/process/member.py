@@ -110,10 +110,14 @@ class Member:
                 f"worker {self.index} died as soon as it served: {describe_exit(status)}; its log says why"
             )
 
-    async def prepare(self, source: dict[str, Any]) -> None:
-        """Have a new configuration built beside the old one. Raises ConfigurationError."""
-        await self._request("supervisor.prepare", source)
+    async def prepare(self, source: dict[str, Any]) -> bool:
+        """Have a new configuration built beside the old one; whether only another worker can take it up.
+
+        Raises ConfigurationError.
+        """
+        is_for_another = bool(await self._request("supervisor.prepare", source))
         self._source = source
+        return is_for_another
 
     async def _request(self, topic: str, message: Any) -> Any:
         async with self._asking:

@@ -187,15 +187,22 @@ class Supervisor:
                 return await self._roll(source, settings)
             # One that is dead is being replaced, and takes up the new configuration with its next try.
             living = self._crew.living
-            await asyncio.gather(*(member.prepare(asdict(source)) for member in living))
+            is_for_others = any(await asyncio.gather(*(member.prepare(asdict(source)) for member in living)))
         except ConfigurationError:
-            for member in self._crew.members:
-                member.send("supervisor.abandon", None)
+            self._abandon()
             raise
+        if is_for_others:
+            self._abandon()
+            return await self._roll(source, settings)
         for member in living:
             member.send("supervisor.commit", None)
         self._take_up(source, settings, certificates)
         return f"configuration of {source.name} is in force in {len(living)} workers"
+
+    def _abandon(self) -> None:
+        """What was prepared is not taken up."""
+        for member in self._crew.members:
+            member.send("supervisor.abandon", None)
 
     async def _restart(self) -> str:
         source = self._load()

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import uvloop
@@ -57,7 +57,6 @@ class Worker:
         self._index = 0
         self._app: App | None = None
         self._prepared: App | None = None
-        self._hosts: list[Host] = []
         self._listeners: list[HttpListener | EdgeListener] = []
         self._patrol: Patrol | None = None
         self._retiring: set[asyncio.Task[None]] = set()
@@ -119,7 +118,7 @@ class Worker:
                 await self._configure(message)
             case "supervisor.prepare":
                 self._prepared = await self._build(message)
-                self._link.send("worker.prepared")
+                self._link.send("worker.prepared", self._has_other_ways(self._prepared))
             case "supervisor.commit":
                 self._commit()
             case "supervisor.abandon":
@@ -160,8 +159,7 @@ class Worker:
         if user:
             check_readable(served_files(app.settings.listeners, file), user)
         self._most_connections = message["max_connections"]
-        for index in range(len(app.settings.listeners)):
-            self._open(app, index)
+        self._listeners = [self._open(app, index) for index in range(len(app.settings.listeners))]
         self._patrol = Patrol(self._watched, app.bounds)
         self._patrol.start()
         gc.collect()
@@ -170,28 +168,23 @@ class Worker:
         Watchdog(self._index).start()
         self._link.send("worker.ready")
 
-    def _open(self, app: App, index: int) -> None:
+    def _open(self, app: App, index: int) -> HttpListener | EdgeListener:
         """Begin to accept, by the way that the App has found for this listener."""
         settings, limits, has_edge = app.settings.listeners[index], app.settings.limits, app.ways[index].has_edge
-        bound = socket.socket(fileno=os.dup(self._bound[index]))
-        host = Host(app, settings.label, Clients.of(settings))
+        bound = socket.socket(fileno=self._bound[index])
         granted = self._most_connections // (2 if has_edge else 1)  # an edge takes three descriptors for each
         limited = settings.model_copy(update={"max_connections": min(settings.max_connections, granted)})
         listener: HttpListener | EdgeListener
         if has_edge:
-            listener = EdgeListener(index, limited, limits, host, bound)
+            listener = EdgeListener(index, limited, limits, app, bound)
         else:
-            listener = HttpListener(limited, limits, host, bound)
+            listener = HttpListener(limited, limits, Host(app, settings.label, Clients.of(settings)), bound)
         listener.start()
-        self._hosts[index : index + 1] = [host]
-        self._listeners[index : index + 1] = [listener]
+        return listener
 
-    def _change_ways(self, old: App, app: App) -> None:
-        """Accept by another way where the new configuration asks for it; the connections that are there go on."""
-        for index, (before, now) in enumerate(zip(old.ways, app.ways, strict=True)):
-            if before.has_edge != now.has_edge:
-                self._keep(_close(self._hosts[index], self._listeners[index]))
-                self._open(app, index)
+    @property
+    def _hosts(self) -> list[Host]:
+        return [host for listener in self._listeners for host in listener.hosts]
 
     def _watched(self) -> list[Watched]:
         return [watched for listener in self._listeners for watched in listener.watched]
@@ -229,15 +222,16 @@ class Worker:
         if self._patrol is not None:
             self._patrol.bounds = app.bounds
         if old is not None:
-            self._change_ways(old, app)
             old.is_retired = True
-            self._keep(_retire(old))
+            task = asyncio.create_task(_retire(old))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
         self._link.send("worker.committed")
 
-    def _keep(self, job: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(job)
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+    def _has_other_ways(self, app: App) -> bool:
+        """Whether listeners would have to accept in another way: that takes another worker."""
+        now = [way.has_edge for way in self._app.ways] if self._app is not None else []
+        return now != [way.has_edge for way in app.ways]
 
     async def _drain(self) -> None:
         if self._starting is not None:
@@ -248,13 +242,11 @@ class Worker:
             self._app.is_retired = True
         for listener in self._listeners:
             listener.stop_accepting()
-        for descriptor in self._bound:
-            os.close(descriptor)
         if self._listeners:
             await asyncio.sleep(min(HANDOVER_SECONDS, self._drain_seconds))
         for_tunnels = self._drain_seconds - 2 * HANDOVER_SECONDS
         await asyncio.gather(*(host.end_tunnels(for_tunnels) for host in self._hosts))
-        stops = [*self._retiring, *(asyncio.ensure_future(listener.stop()) for listener in self._listeners)]
+        stops = [asyncio.ensure_future(listener.stop()) for listener in self._listeners]
         if stops:
             _, late = await asyncio.wait(stops, timeout=max(0.1, self._drain_seconds - HANDOVER_SECONDS))
             if late and self._app is not None:
@@ -263,17 +255,9 @@ class Worker:
             await self._app.shutdown()
 
 
-async def _close(host: Host, listener: HttpListener | EdgeListener) -> None:
-    """Have a listener finish what it has accepted."""
-    host.is_draining = True
-    listener.stop_accepting()
-    await asyncio.sleep(HANDOVER_SECONDS)
-    await listener.stop()
-
-
 async def _retire(app: App) -> None:
-    """Shut an App down when its last exchange has ended."""
-    while app.in_flight:  # noqa: ASYNC110  # a reload is rare, an event on every exchange would not be
+    """Shut an App down when its last exchange has ended, and the last connection that its plugins let in."""
+    while app.in_flight or app.connections:  # noqa: ASYNC110  # a reload is rare, an event on every exchange would not be
         await asyncio.sleep(0.1)
     await app.shutdown()
 

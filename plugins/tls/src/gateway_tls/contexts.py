@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway import UnfitPair, load_pair
 from gateway_tls.settings import ClientCertificates, ListenerKeys, Pair
+from gateway_tls.tickets import resume_nothing
 
 CIPHERS = ":".join((
     "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -35,6 +36,7 @@ def server_context(keys: ListenerKeys, pair: Pair, where: str, protocols: tuple[
     _load_pair(context, pair, where)
     if keys.client is not None:
         _ask_clients(context, keys.client)
+        resume_nothing(context)
     return context
 
 

@@ -58,6 +58,7 @@ class Termination:
         self._jobs: list[asyncio.Task[None]] = []
         self._ticket_keys: TicketKeys | None = None
         self._ticket_key = b""
+        self._has_told = False
 
     def context(self, hello: ClientHello) -> ssl.SSLContext:
         """The context of the certificate that is for the host which the client wants."""
@@ -139,8 +140,11 @@ class Termination:
 
     def _take_ticket_key(self, key: bytes) -> None:
         self._ticket_key = key
-        for context in self._contexts.every:
-            set_ticket_key(context, key)
+        if self._keys.client is None:  # else sessions are not taken up again
+            are_shared = all(list(map(partial(set_ticket_key, key=key), self._contexts.every)))
+            if not are_shared and not self._has_told:
+                self._has_told = True
+                log.info("tls: this Python cannot share the keys of session tickets: each worker knows its own")
 
     async def _warn_daily(self, app: App) -> None:
         while True:

@@ -29,6 +29,8 @@ KEY_BYTES = 80
 TOPIC = "tls.tickets"
 LOOK_SECONDS = 60.0
 
+_SET_CACHE_MODE, _NO_CACHE = 44, 0
+"""OpenSSL's SSL_CTRL_SET_SESS_CACHE_MODE and SSL_SESS_CACHE_OFF."""
 _GET_KEYS, _SET_KEYS = 58, 59
 """OpenSSL's SSL_CTRL_GET_TLSEXT_TICKET_KEYS and SSL_CTRL_SET_TLSEXT_TICKET_KEYS."""
 
@@ -66,13 +68,30 @@ def set_ticket_key(context: ssl.SSLContext, key: bytes) -> bool:
     control = _control()
     if control is None:
         return False
-    # CPython keeps OpenSSL's context as the first thing after an object's head (Modules/_ssl.c, PySSLContext).
-    pointer = ctypes.c_void_p.from_address(id(context) + object.__basicsize__)
+    pointer = _pointer(context)
     buffer = ctypes.create_string_buffer(key, KEY_BYTES)
     if control(pointer, _SET_KEYS, KEY_BYTES, buffer) != 1:
         return False
     back = ctypes.create_string_buffer(KEY_BYTES)
     return control(pointer, _GET_KEYS, KEY_BYTES, back) == 1 and back.raw == key
+
+
+def resume_nothing(context: ssl.SSLContext) -> None:
+    """Have every connection make a full handshake.
+
+    A session that is taken up again is not verified again: not against this listener's CA, if it comes from another
+    one, and not against a revocation list that has come since.
+    """
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
+    control = _control()
+    if control is not None:  # else sessions by their id remain, which this context alone knows and has verified
+        control(_pointer(context), _SET_CACHE_MODE, _NO_CACHE, None)
+
+
+def _pointer(context: ssl.SSLContext) -> ctypes.c_void_p:
+    """CPython keeps OpenSSL's context as the first thing after an object's head (Modules/_ssl.c, PySSLContext)."""
+    return ctypes.c_void_p.from_address(id(context) + object.__basicsize__)
 
 
 def _control() -> ctypes._NamedFuncPointer | None:
