@@ -38,7 +38,7 @@ from gateway.upstream.agreement import Agreement, publish_endpoints, publish_mar
 from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
-from gateway.upstream.message import FORWARDING, end_forwarding, end_named
+from gateway.upstream.message import end_forwarding, end_named, has_forwarding
 from gateway.upstream.ticker import Ticker
 from gateway.ways import ways_of
 
@@ -317,7 +317,7 @@ class App:
         fields = check(request, self.bounds)
         if b"connection" in fields:
             end_named(request.headers)
-        if not FORWARDING.isdisjoint(fields) and not self.is_trusted(request):
+        if has_forwarding(fields) and not self.is_trusted(request):
             end_forwarding(request.headers)
         if route is None:
             found = router.match(request)

@@ -36,13 +36,13 @@ async def watch_files(
         seen = now
 
 
-def look_at(files: Iterable[Path]) -> dict[Path, tuple[int, int, int]]:
-    """Something that is another whenever a file is; one that is gone has no part in it."""
-    looks = {}
+def look_at(files: Iterable[Path]) -> dict[Path, tuple[int, ...]]:
+    """Something that is another whenever a file, or who may read it, is; one that is gone has no part in it."""
+    looks: dict[Path, tuple[int, ...]] = {}
     for path in files:
         try:
             status = path.stat()
         except OSError:
             continue
-        looks[path] = (status.st_ino, status.st_mtime_ns, status.st_size)
+        looks[path] = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
     return looks

@@ -96,6 +96,11 @@ class Listener(Model):
         return self.http or ("auto" if self.tls else "1")
 
     @property
+    def asks_for_an_edge(self) -> bool:
+        """Whether it says something that the server core cannot do; plugins may ask for an edge, too."""
+        return self.proxy_protocol or (self.tls is not None and bool(self.tls.extras))
+
+    @property
     def label(self) -> str:
         """The name, or the address."""
         return self.name or str(self.bind)

@@ -12,6 +12,8 @@ from gateway.listeners.peeking import Incomplete
 
 MAX_BYTES = 16 * 1024
 """Browsers send 600 to 1,800 bytes; longer ones are not looked at."""
+MAX_RECORDS = 16
+"""Over so many it may be spread; clients take one. Each is looked at anew when a further one has come."""
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _RECORD_HEAD, _MESSAGE_HEAD = 5, 4
@@ -35,7 +37,9 @@ def read_client_hello(data: bytes) -> ClientHello:
 def _message(data: bytes) -> bytes:
     """The body of the handshake message, which may be spread over several records (RFC 8446, 5.1)."""
     gathered, at, length = b"", 0, -1
-    while length < 0 or len(gathered) < length:
+    for _ in range(MAX_RECORDS):
+        if 0 <= length <= len(gathered):
+            return gathered[_MESSAGE_HEAD:length]
         if len(data) < at + _RECORD_HEAD:
             _refuse_other_than_tls(data[at:])
             raise Incomplete(at + _RECORD_HEAD)
@@ -54,7 +58,7 @@ def _message(data: bytes) -> bytes:
             length = _MESSAGE_HEAD + int.from_bytes(gathered[1:4], "big")
             if length > MAX_BYTES:
                 raise ValueError("the ClientHello is too long")
-    return gathered[_MESSAGE_HEAD:length]
+    raise ValueError("the ClientHello comes in too many records")
 
 
 def _refuse_other_than_tls(record: bytes) -> None:

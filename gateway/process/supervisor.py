@@ -119,8 +119,9 @@ class Supervisor:
 
     def _announce(self) -> None:
         settings = self._settings
-        most = sockets.connections_within(self._limit, len(settings.listeners))
+        granted = sockets.connections_within(self._limit, len(settings.listeners))
         for key, listener in sockets.named(settings.listeners):
+            most = granted // 2 if listener.asks_for_an_edge else granted
             say(f"listening on {sockets.bound_url(listener, self._sockets[key])}")
             if listener.max_connections > most:
                 say(

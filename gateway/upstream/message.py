@@ -5,6 +5,7 @@ Owns the rules on hop-by-hop fields, forwarding fields and framing (RFC 9110 7.6
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.headers import Headers, RawHeaders
@@ -81,12 +82,25 @@ def end_named(headers: Headers) -> None:
         headers.raw[:] = [field for field in headers.raw if field[0] not in named and field[0] != b"connection"]
 
 
+def has_forwarding(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether there is any of it; applications of the CGI family take `_`, and often `.`, for `-`."""
+    # hot: plain
+    if not FORWARDING.isdisjoint(fields):
+        return True
+    names = b" ".join(fields)
+    return (b"_" in names or b"." in names) and not FORWARDING.isdisjoint(map(_folded, fields))
+
+
+def _folded(name: bytes) -> bytes:
+    return name.replace(b"_", b"-").replace(b".", b"-")
+
+
 def end_forwarding(headers: Headers) -> None:
     """Take away what a client that is no trusted proxy says of itself and of what it has asked for.
 
     Before any plugin sees the request, for the same reason: an operator's own `X-Forwarded-Prefix` is to arrive.
     """
-    headers.raw[:] = [field for field in headers.raw if field[0] not in FORWARDING]
+    headers.raw[:] = [field for field in headers.raw if _folded(field[0]) not in FORWARDING]
 
 
 def outgoing_headers(request: Request, host: bytes | None, is_trusted: bool) -> RawHeaders:

@@ -163,9 +163,17 @@ def test_workers_that_come_at_once_make_one_file(tmp_path):
 
 
 def test_a_folder_that_others_can_read_is_not_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(shared_file, "_PLACES", (tmp_path,))
-    folder = shared_folder()
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    folder.chmod(0o755)
-    with pytest.raises(ConfigurationError, match="is not a folder of this user alone"):
+    """Everybody may make one in /dev/shm: that must not keep a gateway from starting."""
+    first, second, last = (tmp_path / name for name in ("first", "second", "last"))
+    for place in (first, second, last):
+        place.mkdir()
+    monkeypatch.setattr(shared_file, "_PLACES", (first, second))
+    monkeypatch.setattr(shared_file.tempfile, "gettempdir", lambda: str(last))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    for place in (first, second, last):
+        folder = shared_folder()
+        assert folder.parent == place
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        folder.chmod(0o755)
+    with pytest.raises(ConfigurationError, match="no folder is this user's alone"):
         shared_folder()

@@ -7,7 +7,7 @@ from gateway_tls import TLS
 from gateway_tls.certificates import ByName
 from pydantic import ValidationError
 
-from gateway import Exchange, Request, Response
+from gateway import ClientError, Exchange, Request, Response
 
 
 class Trusting:
@@ -42,6 +42,15 @@ def test_plaintext_is_sent_to_tls(settings, status, location):
 def test_a_target_is_sent_on_as_it_came():
     answer = plugin(redirect={}).on_request(exchange("//evil.example/%2e%2e/%0d%0a?x"))
     assert answer.headers.get(b"location") == b"https://example.com//evil.example/%2e%2e/%0d%0a?x"
+
+
+@pytest.mark.parametrize(("target", "host"), [("*", "a.test"), ("//evil.test/x", "")])
+def test_what_has_no_place_with_tls_is_refused(target, host):
+    asked = exchange(target)
+    asked.request.headers.set("host", host)
+    asked.request._host = None
+    with pytest.raises(ClientError):
+        plugin(redirect={}).on_request(asked)
 
 
 def test_who_comes_by_tls_is_not_sent_away():

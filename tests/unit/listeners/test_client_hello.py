@@ -48,9 +48,14 @@ def test_what_follows_the_message_is_not_looked_at():
     assert read_client_hello(hello() + b"\x00garbage").server_name == "a.example"
 
 
-@pytest.mark.parametrize("size", [1, 7, 100])
+@pytest.mark.parametrize("size", [60, 100, 400])
 def test_it_may_be_spread_over_records(size):
     assert read_client_hello(in_records_of(size, hello(alpn=["h2"]))) == ClientHello("a.example", ("h2",))
+
+
+def test_it_may_not_be_spread_over_very_many():
+    with pytest.raises(ValueError, match="too many records"):
+        read_client_hello(in_records_of(7, hello()))
 
 
 def test_every_beginning_of_it_says_that_more_is_wanted():

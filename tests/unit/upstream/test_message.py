@@ -12,6 +12,7 @@ from gateway.upstream.message import (
     HOP_BY_HOP,
     end_forwarding,
     end_named,
+    has_forwarding,
     incoming_headers,
     outgoing_headers,
     request_head,
@@ -111,6 +112,16 @@ class TestForwarding:
         assert headers.get_all("x-forwarded-proto") == [b"http"]
         assert headers.get_all("x-forwarded-host") == [b"example.com"]
         assert not {b"x-real-ip", b"forwarded", b"x-forwarded-port"} & {name for name, _ in headers}
+
+    @pytest.mark.parametrize("name", ["x_forwarded_for", "x.forwarded.proto", "x_real-ip", "x-forwarded-for"])
+    def test_no_way_of_writing_it_helps(self, name):
+        request = Request("GET", "/", [("host", "a"), ("x_other", "1"), (name, "6.6.6.6")])
+        assert has_forwarding(dict(request.headers.raw))
+        end_forwarding(request.headers)
+        assert [field for field, _ in request.headers.raw] == [b"host", b"x_other"]
+
+    def test_other_fields_are_not_taken_for_it(self):
+        assert not has_forwarding({b"host": b"a", b"x_other": b"1", b"x.y": b"2"})
 
     def test_what_a_plugin_says_of_the_client_arrives(self):
         request = Request("GET", "/", [("host", "a"), ("x-real-ip", "6.6.6.6")])

@@ -54,17 +54,21 @@ def _start_of(pid: int) -> str:
 
 def shared_folder() -> Path:
     """Where such files lie: in memory if possible, in a folder that is this user's alone. Raises
-    ConfigurationError."""
+    ConfigurationError.
+
+    Everybody may make folders in these places: where somebody else was there first, the next one serves.
+    """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    places = (*_PLACES, *([Path(runtime)] if runtime else []))
-    above = next((place for place in places if _is_usable(place)), Path(tempfile.gettempdir()))
-    folder = above / f"gateway-{os.geteuid()}"
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise ConfigurationError(f"{folder}: is not a folder of this user alone (mode 0700); remove it")
-    return folder
+    places = (*_PLACES, *([Path(runtime)] if runtime else []), Path(tempfile.gettempdir()))
+    folders = [place / f"gateway-{os.geteuid()}" for place in places if _is_usable(place)]
+    for folder in folders:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+            return folder
+    tried = ", ".join(map(str, folders))
+    raise ConfigurationError(f"no folder is this user's alone (mode 0700) of {tried}; set XDG_RUNTIME_DIR to one")
 
 
 def _is_usable(folder: Path) -> bool:

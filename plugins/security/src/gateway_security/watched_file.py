@@ -25,6 +25,7 @@ class WatchedFile(Generic[T]):
         self._read = read
         self._name = f"{key}: {path}"
         self._stamp: tuple[int, ...] | None = None
+        self._seen: tuple[int, ...] | None = None
         self._failing = ""
         try:
             self._stamp = self._look_at()
@@ -33,10 +34,14 @@ class WatchedFile(Generic[T]):
             raise ValueError(f"{self._name}: {_reason(error)}") from None
 
     def look(self) -> bool:
-        """Read it if it has changed; whether there is new content. Blocks, so it is for a thread."""
+        """Read it if it has changed, and has been so for one more look; whether there is new content.
+
+        Blocks, so it is for a thread.
+        """
         try:
             stamp = self._look_at()
-            if stamp == self._stamp:
+            is_changing, self._seen = stamp != self._seen, stamp
+            if stamp == self._stamp or is_changing:  # whoever writes it may have written but a part
                 return False
             self._stamp = stamp  # a file that is wrong is not read again before somebody changes it
             self.content = self._read(self.path)

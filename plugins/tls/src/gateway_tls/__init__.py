@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway import App, Exchange, PluginConfig, Registry, Response, hookimpl
+from gateway import App, ClientError, Exchange, PluginConfig, Registry, Response, hookimpl
 from gateway_tls.acme.pending import Pending
 from gateway_tls.identity import IdentityFields
 from gateway_tls.settings import HSTS, ClientCertificates, Identity, ListenerKeys, Pair, Redirect
@@ -92,8 +92,10 @@ class TLS:
 
     def _redirection(self, exchange: Exchange, redirect: Redirect) -> Response:
         request = exchange.request
+        if not request.host or not request.raw_path.startswith(b"/"):
+            raise ClientError("there is no place with TLS to send this to", status=400)
         port = "" if redirect.to_port == 443 else f":{redirect.to_port}"
-        location = f"https://{request.host}{port}".encode() + (request.target or b"/")
+        location = f"https://{request.host}{port}".encode() + request.target
         return Response(redirect.status, {"location": location})
 
     @hookimpl

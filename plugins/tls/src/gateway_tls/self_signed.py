@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import ssl
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from gateway import UnfitPair, load_pair
 from gateway_tls.certificates import days_left, read_facts
 
 DAYS = 397
@@ -48,7 +50,11 @@ def _will_do(cert: Path, key: Path, names: tuple[str, ...]) -> bool:
         facts = read_facts(cert)
     except (OSError, ValueError):
         return False
-    return key.exists() and set(names) <= set(facts.names) and days_left(facts.ends) > 1
+    try:
+        load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), cert, key)
+    except UnfitPair:  # one of the two was written by a start that was cut short
+        return False
+    return set(names) <= set(facts.names) and days_left(facts.ends) > 1
 
 
 def _make(cert: Path, key: Path, names: tuple[str, ...]) -> None:
