@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from gateway.testing import Client, GatewayProcess, reply, run_command, site_text, wait_until
+from gateway.testing import Client, GatewayProcess, reply, require_program, run_command, site_text, wait_until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 56789 80\r\n"
@@ -218,3 +220,53 @@ def test_a_reload_that_brings_such_a_plugin_puts_an_edge_before_listeners_and_ba
     site.reload(site_text(**plain))
     with site.connect(source="127.0.0.9") as client:
         assert client.request(GET).body == b"ok"
+
+
+# -- what only ours may do, and who is held for ever ---------------------------------------------------------------
+
+
+def peers_of(pid: int, port: int) -> list[int]:
+    """Local ports of connections to a port of this machine (proc(5))."""
+    lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return [int(line[1][9:], 16) for line in lines if line[3] == "01" and int(line[2][9:], 16) == port]
+
+
+def test_nobody_on_this_machine_is_taken_for_a_client_that_is_there(proxied, app):
+    with proxied.connect() as client:
+        client.request(V1 + GET)
+        (inner,) = {port for pid in proxied.workers for port in listening_ports(pid)} - {proxied.port}
+        (local,) = peers_of(proxied.workers[0], inner)
+        app.reset()
+        with socket.socket() as impostor:
+            impostor.bind(("127.0.0.2", local))
+            impostor.connect(("127.0.0.1", inner))
+            impostor.sendall(GET)
+            assert impostor.recv(1024).startswith(b"HTTP/1.1 500 ")
+    assert app.requests == []
+
+
+def test_a_client_that_stays_when_it_has_been_closed_on_holds_nothing(proxied):
+    (worker,) = proxied.workers
+    descriptors = Path(f"/proc/{worker}/fd")
+    before = len(list(descriptors.iterdir()))
+    with proxied.connect() as client:
+        client.request(V1 + GET)
+        assert client.is_closed_by_peer(within=5)  # and it does not close
+        wait_until(lambda: len(list(descriptors.iterdir())) <= before)
+
+
+def test_http_2_without_tls_is_told_by_how_it_begins(gateway, origin):
+    listener = {"bind": "127.0.0.1:0", "proxy_protocol": True, "http": "auto"}
+    site = gateway(endpoints=[origin()], listeners=[listener], trusted_proxies=["127.0.0.1"])
+    command = [require_program("curl"), "--silent", "--haproxy-protocol", "--write-out", " %{http_version}"]
+    for option, version in (("--http2-prior-knowledge", "2"), ("--http1.1", "1.1")):
+        done = subprocess.run([*command, option, site.url], capture_output=True, text=True, timeout=20, check=True)
+        assert done.stdout == f"ok {version}"
+
+
+def test_a_silent_connection_of_http_2_ends(gateway, origin):
+    listener = {"bind": "127.0.0.1:0", "proxy_protocol": True, "http": "2", "header_timeout": "500ms"}
+    site = gateway(endpoints=[origin()], listeners=[listener], trusted_proxies=["127.0.0.1"])
+    with site.connect() as client:
+        client.send(V1 + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        assert client.read_until_closed()  # the server's settings, and then the end

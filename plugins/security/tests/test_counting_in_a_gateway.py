@@ -243,6 +243,18 @@ def test_a_client_has_so_many_connections_in_all_workers_together(gateway, origi
     assert "denied 127.0.0.1: connection-limit: 10 connections are open already" in site.log
 
 
+def test_a_reload_forgets_no_connection_that_is_open(gateway, origin):
+    guard = {"use": "connection-limit", "connections": 3}
+    site = gateway(endpoints=[origin()], plugins=[guard], workers=1)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(site.connect()) for _ in range(3)]
+        assert [beginning_of_answer(client) for client in clients] == [b"HTTP/1.1 200"] * 3
+        assert site.reload().returncode == 0
+        assert not is_let_in(site)
+        clients.pop().close()
+        wait_until(lambda: is_let_in(site))
+
+
 def is_let_in(site: GatewayProcess) -> bool:
     with site.connect() as client:
         return beginning_of_answer(client) != b""
