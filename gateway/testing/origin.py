@@ -14,6 +14,7 @@ or literal bytes, which answer every request once its body was read. Does not in
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -70,7 +71,17 @@ class OriginConnection:
         self.number = number
         self.wire = Wire(sock)
         self.is_closed = False
+        self.is_waiting = False
+        """Whether the next request is waited for."""
         self._released = released
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of a next request has come."""
+        try:
+            return self.is_waiting and not self.wire.has_data() and not select.select([self.socket], [], [], 0)[0]
+        except (OSError, ValueError):  # closed meanwhile
+            return True
 
     def send(self, data: bytes) -> None:
         """Send these bytes, whatever they are."""
@@ -166,6 +177,8 @@ class Origin:
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._open: set[OriginConnection] = set()
+        self._latest: object = None
+        """The peer that was accepted last."""
         self._script: Script = _as_script(script)
         self._listening = self._listen(host, unix_path)
         self._thread = threading.Thread(target=self._accept, name="origin", daemon=True)
@@ -209,6 +222,14 @@ class Origin:
         self.requests = []
         self.server_names = []
         self.errors = []
+
+    def settle(self) -> None:
+        """Wait until whatever was sent so far has been seen, be it of exchanges that nobody waits for any more."""
+        address = self._listening.getsockname()
+        with socket.create_connection(address) as last:  # connections are accepted in their order
+            name = last.getsockname()
+            wait_until(lambda: self._latest == name, message="the origin does not accept")
+        wait_until(lambda: all(each.is_idle for each in list(self._open)), message="the origin is not done")
 
     def wait_for_requests(self, count: int = 1, within: float = 5.0) -> list[SeenRequest]:
         """Wait until so many requests were seen (by their heads)."""
@@ -269,7 +290,7 @@ class Origin:
     def _accept(self) -> None:
         while True:
             try:
-                sock, _ = self._listening.accept()
+                sock, self._latest = self._listening.accept()
             except OSError:
                 return
             self.opened += 1
@@ -301,7 +322,9 @@ class Origin:
 
     def _serve_one(self, connection: OriginConnection) -> None:
         connection.wire.forget()
+        connection.is_waiting = True
         start_line, headers = connection.wire.take_head()
+        connection.is_waiting = False
         request = SeenRequest(start_line, headers, bytes(connection.wire.raw), connection=connection.number)
         request.server_name = getattr(connection.socket, "server_hostname", None)
         self.requests.append(request)
