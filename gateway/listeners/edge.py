@@ -82,8 +82,11 @@ class EdgeListener:
         pause = min(LONGEST_PAUSE, max(SHORTEST_PAUSE, self.settings.header_timeout / ROUNDS))
         while True:
             await asyncio.sleep(pause)
-            for inner in self._inner.values():
-                inner.look_after(time.monotonic())
+            try:
+                for inner in self._inner.values():
+                    inner.look_after(time.monotonic())
+            except Exception:
+                log.exception("listener %s: cannot look after its connections", self.settings.label)
 
     def stop_accepting(self) -> None:
         """Leave new connections to the others that share the socket; those accepted go on."""
