@@ -15,7 +15,7 @@ MAX_BYTES = 16 * 1024
 MAX_RECORDS = 16
 """Over so many it may be spread; clients take one. Each is looked at anew when a further one has come."""
 
-_HANDSHAKE, _CLIENT_HELLO = 22, 1
+_CLIENT_HELLO = 1
 _RECORD_HEAD, _MESSAGE_HEAD = 5, 4
 _SERVER_NAME, _ALPN = 0, 16
 

@@ -19,7 +19,7 @@ from gateway_security.checking import Busy, Checker
 from gateway_security.htpasswd import Users, UsersFile, named_users
 from gateway_security.own_headers import OwnHeader, OwnHeaders
 from gateway_security.personal import keep_private
-from gateway_security.refusing import Refusals, is_preflight, shown
+from gateway_security.refusing import Refusals, credentials_of, is_preflight, shown
 
 log = logging.getLogger("gateway.security")
 
@@ -183,12 +183,7 @@ class BasicAuth:
         # hot: the pair is known
         headers = exchange.request.headers
         self._own.clear(headers)
-        given = b""
-        count = 0
-        for name, value in headers.raw:
-            if name == b"authorization":
-                given = value
-                count += 1
+        given, count = credentials_of(headers.raw)
         if count != 1:
             if self._allows_preflight and is_preflight(exchange.request):
                 return None

@@ -20,7 +20,7 @@ from gateway_security.jwt_config import Settings
 from gateway_security.jwt_keys import Key, check_libraries, keys_in, public_key, secret_key
 from gateway_security.own_headers import OwnHeaders
 from gateway_security.personal import keep_private
-from gateway_security.refusing import Refusals, is_preflight, shown
+from gateway_security.refusing import Refusals, credentials_of, is_preflight, shown
 from gateway_security.tokens import BadToken, Insufficient, Rules, UnknownKey, find_claim, header_value
 
 NAME = "jwt"
@@ -136,12 +136,7 @@ class Jwt:
         # hot: the token is known
         headers = exchange.request.headers
         self._own.clear(headers)
-        given = b""
-        count = 0
-        for name, value in headers.raw:
-            if name == b"authorization":
-                given = value
-                count += 1
+        given, count = credentials_of(headers.raw)
         if count > 1:
             why = f"{count} fields Authorization"
             return self._refuse(exchange, 400, why, f'{self._realm}, error="invalid_request"')

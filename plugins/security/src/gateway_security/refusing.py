@@ -1,7 +1,7 @@
 """How the plugins that authenticate refuse: the gateway's error page for the client, a line for the log.
 
-Owns which requests are a browser's preflights, and what of a client's words may stand in the log. Does not decide
-whom to refuse.
+Owns where credentials stand, which requests are a browser's preflights, and what of a client's words may stand in
+the log. Does not decide whom to refuse.
 """
 
 from __future__ import annotations
@@ -35,6 +35,17 @@ class Refusals:
         """Take down a refusal that is answered in another way."""
         exchange.note(self._plugin, f"refused: {why}")
         self._log.tell(exchange, f"answered {status} to", why)
+
+
+def credentials_of(raw: list[tuple[bytes, bytes]]) -> tuple[bytes, int]:
+    """The last field Authorization, and how many there are: with more than one nobody knows which one counts."""
+    # hot: whoever is known
+    given, count = b"", 0
+    for name, value in raw:
+        if name == b"authorization":
+            given = value
+            count += 1
+    return given, count
 
 
 def shown(value: bytes) -> str:

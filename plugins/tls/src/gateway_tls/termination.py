@@ -141,8 +141,8 @@ class Termination:
     def _take_ticket_key(self, key: bytes) -> None:
         self._ticket_key = key
         if self._keys.client is None:  # else sessions are not taken up again
-            are_shared = all(list(map(partial(set_ticket_key, key=key), self._contexts.every)))
-            if not are_shared and not self._has_told:
+            shared = [set_ticket_key(context, key) for context in self._contexts.every]
+            if not all(shared) and not self._has_told:
                 self._has_told = True
                 log.info("tls: this Python cannot share the keys of session tickets: each worker knows its own")
 
