@@ -18,7 +18,7 @@ from gateway.errors import (
     UpstreamTimeout,
 )
 from gateway.file_body import FileBody, OpenFile
-from gateway.headers import Headers
+from gateway.headers import Headers, folded_name
 from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
 from gateway.model import Attempt, Exchange, OpenBody, Request, Response, StateKey, WholeBody, new_id
@@ -97,6 +97,7 @@ __all__ = [
     "client_context",
     "condition",
     "error_response",
+    "folded_name",
     "format_date",
     "hookimpl",
     "if_range_holds",

@@ -24,6 +24,17 @@ def name_bytes(name: str | bytes) -> bytes:
     return name.lower() if isinstance(name, bytes) else name.lower().encode("latin-1")
 
 
+_FOLD = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord("_") for code in range(256))
+
+
+def folded_name(name: bytes) -> bytes:
+    """What CGI, WSGI and their kin make of a name: capitals do not count, and what is no letter or digit is one.
+
+    `x-user`, `x_user` and `x.user` are the same there: whoever takes one away takes all of them away.
+    """
+    return name.translate(_FOLD)
+
+
 def value_bytes(value: str | bytes) -> bytes:
     """A header value as bytes; text is latin-1, as RFC 9110 5.5 has it.
 

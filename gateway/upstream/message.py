@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from gateway.headers import Headers, RawHeaders
+from gateway.headers import Headers, RawHeaders, folded_name
 
 if TYPE_CHECKING:
     from gateway.model import Request
@@ -38,6 +38,10 @@ FORWARDING = frozenset(
 
 No cache has them in its keys: an application that believes a client's word of them would answer for all others.
 """
+
+_FOLDED_FORWARDING = frozenset(map(folded_name, FORWARDING))
+_PLAIN = b"abcdefghijklmnopqrstuvwxyz0123456789-"
+"""What almost every name is made of."""
 
 _OURS = frozenset((b"content-length", b"expect", b"http2-settings"))
 """Fields that we write anew from what was parsed, or that we have answered ourselves."""
@@ -87,12 +91,8 @@ def has_forwarding(fields: Mapping[bytes, bytes]) -> bool:
     # hot: plain
     if not FORWARDING.isdisjoint(fields):
         return True
-    names = b" ".join(fields)
-    return (b"_" in names or b"." in names) and not FORWARDING.isdisjoint(map(_folded, fields))
-
-
-def _folded(name: bytes) -> bytes:
-    return name.replace(b"_", b"-").replace(b".", b"-")
+    is_plain = not b"".join(fields).translate(None, _PLAIN)
+    return not is_plain and not _FOLDED_FORWARDING.isdisjoint(map(folded_name, fields))
 
 
 def end_forwarding(headers: Headers) -> None:
@@ -100,7 +100,7 @@ def end_forwarding(headers: Headers) -> None:
 
     Before any plugin sees the request, for the same reason: an operator's own `X-Forwarded-Prefix` is to arrive.
     """
-    headers.raw[:] = [field for field in headers.raw if _folded(field[0]) not in FORWARDING]
+    headers.raw[:] = [field for field in headers.raw if folded_name(field[0]) not in _FOLDED_FORWARDING]
 
 
 def outgoing_headers(request: Request, host: bytes | None, is_trusted: bool) -> RawHeaders:

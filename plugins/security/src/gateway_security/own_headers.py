@@ -11,13 +11,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from gateway import Headers
+from gateway import Headers, folded_name
 
 _CONNECTION = b"connection"
 _HARMLESS = frozenset((b"keep-alive", b"Keep-Alive", b"close", b"Upgrade", b"upgrade"))
-
-_FOLD = bytes(ord(chr(code).lower()) if chr(code).isalnum() and code < 128 else ord("_") for code in range(256))
-"""CGI, WSGI and their kin make one name of `x-user`, `x_user` and `x.user`: what is no letter or digit is one."""
 
 _THE_GATEWAYS = frozenset(
     (
@@ -46,7 +43,7 @@ class OwnHeaders:
     __slots__ = ("_folded", "_lengths", "is_empty")
 
     def __init__(self, names: Iterable[str]) -> None:
-        own = {name.encode().translate(_FOLD) for name in names}
+        own = {folded_name(name.encode()) for name in names}
         self.is_empty = not own
         self._folded = frozenset(own)
         self._lengths = frozenset(map(len, own | {_CONNECTION})) if own else frozenset()
@@ -60,7 +57,7 @@ class OwnHeaders:
         lengths = self._lengths
         for name, value in headers.raw:
             if len(name) in lengths and (
-                value not in _HARMLESS if name == _CONNECTION else name.translate(_FOLD) in self._folded
+                value not in _HARMLESS if name == _CONNECTION else folded_name(name) in self._folded
             ):
                 self._clear(headers)
                 return
@@ -78,7 +75,7 @@ class OwnHeaders:
         headers.raw[:] = kept
 
     def _has(self, name: bytes) -> bool:
-        return name.translate(_FOLD) in self._folded
+        return folded_name(name) in self._folded
 
     def __repr__(self) -> str:
         return f"<OwnHeaders {b', '.join(sorted(self._folded)).decode()}>"

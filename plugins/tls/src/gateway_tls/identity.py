@@ -9,7 +9,7 @@ import base64
 import hashlib
 from functools import lru_cache
 
-from gateway import Exchange
+from gateway import Exchange, folded_name
 from gateway_tls.settings import Identity
 
 
@@ -20,13 +20,13 @@ class IdentityFields:
         self._settings = settings
         names = [settings.certificate, settings.subject, settings.fingerprint]
         wanted = {name.encode() for name in names if name}
-        self._taken_away = frozenset(map(_as_variable, wanted))
+        self._taken_away = frozenset(map(folded_name, wanted))
         self._fields_of = lru_cache(maxsize=4096)(self._make_fields)
 
     def apply(self, exchange: Exchange) -> None:
         """Take away what the client says of itself, and say what is known."""
         headers = exchange.request.headers
-        for name in {name for name, _ in headers.raw if _as_variable(name) in self._taken_away}:
+        for name in {name for name, _ in headers.raw if folded_name(name) in self._taken_away}:
             headers.remove(name)
         connection = exchange.connection
         if connection is not None and connection.tls is not None and connection.tls.certificate is not None:
@@ -44,8 +44,3 @@ class IdentityFields:
             settings.fingerprint: hashlib.sha256(der).hexdigest().encode(),
         }
         return tuple((name.encode(), value) for name, value in values.items() if name)
-
-
-def _as_variable(name: bytes) -> bytes:
-    """What servers of the CGI family make of a name: they take `-`, `_` and often `.` for the same."""
-    return name.replace(b"-", b"_").replace(b".", b"_")
