@@ -37,7 +37,18 @@ class TLSSession:
 class Connection:
     """One accepted peer; lives as long as its connection."""
 
-    __slots__ = ("client", "client_port", "hello", "listener", "peer", "speaks_http2", "started", "tls")
+    __slots__ = (
+        "client",
+        "client_port",
+        "hello",
+        "is_anonymous",
+        "is_encrypted",
+        "listener",
+        "peer",
+        "speaks_http2",
+        "started",
+        "tls",
+    )
 
     def __init__(self, peer: str, client: str, client_port: int, listener: str) -> None:
         self.peer = peer
@@ -45,6 +56,11 @@ class Connection:
         self.client = client
         """The client's address: the peer's, or what the PROXY protocol says of it. Empty on a Unix socket."""
         self.client_port = client_port
+        self.is_anonymous = False
+        """Whether the PROXY protocol says that nobody knows the client: `client` is the proxy's own address then,
+        and what requests say of a client is not the proxy's word."""
+        self.is_encrypted = False
+        """Whether the client speaks TLS: with us (see `tls`), or with the proxy whose PROXY header says so."""
         self.listener = listener
         """The listener's name or address."""
         self.started = time.monotonic()

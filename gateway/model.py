@@ -297,6 +297,8 @@ class Exchange:
     """Who decided what, in order; see `note`."""
     open_body: OpenBody | None
     """The upstream's body while it is being read; closed when the exchange ends, however it ends."""
+    user: str = ""
+    """Who the client has proven to be, as a plugin that authenticates says; for logs."""
     bounds: Bounds | None = None
     """What the request's body is held to, if a plugin has set something: `exchange.app.bounds.tightened(…)`."""
     is_tunnel: bool = False

@@ -211,6 +211,7 @@ class EdgeListener:
                 raise ValueError("the peer is not among trusted_proxies, and so may not say who the client is")
             header = await peek(peer, read_proxy_header, MAX_V2_BYTES)
             _skip(peer, header.size)
+            connection.is_encrypted, connection.is_anonymous = header.is_encrypted, not header.client
             if header.client:
                 connection.client, connection.client_port = header.client, header.client_port
         if self.settings.tls is not None:
@@ -231,7 +232,7 @@ class EdgeListener:
             )
             if hello is not None:
                 connection.tls = session = _session(outer.transport.get_extra_info("ssl_object"), hello.server_name)
-                connection.speaks_http2 = session.alpn == "h2"
+                connection.is_encrypted, connection.speaks_http2 = True, session.alpn == "h2"
             inner = self._inner.get("2" if connection.speaks_http2 else "1") or next(iter(self._inner.values()))
             await self._open(inner, connection, outer)
         except BaseException:

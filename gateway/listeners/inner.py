@@ -19,6 +19,7 @@ from gateway.listeners.connections import Clients
 from gateway.listeners.exchange import Host
 from gateway.listeners.http import HttpListener
 from gateway.listeners.relay import Side
+from gateway.upstream.message import end_forwarding
 
 if TYPE_CHECKING:
     from gateway.app import App
@@ -92,8 +93,10 @@ class Inner:
         connection = exchange.connection = passage.connection
         request.peer = request.client = connection.client
         request.client_port = connection.client_port
-        if connection.tls is not None:
+        if connection.is_encrypted:
             request.scheme = _SCHEMES[request.scheme]
+        if connection.is_anonymous:
+            end_forwarding(request.headers)
         return True
 
     def _warn_of(self, peer: str) -> None:

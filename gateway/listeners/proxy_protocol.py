@@ -20,6 +20,9 @@ MAX_V2_BYTES = 16 + 4096
 _V1 = re.compile(rb"PROXY (?:UNKNOWN(?: [^\r\n]*)?|(TCP[46]) (\S+) (\S+) (\d{1,5}) (\d{1,5}))\r\n").fullmatch
 _LOCAL, _PROXY = 0, 1
 _IPV4, _IPV6 = 1, 2
+_ADDRESS_BYTES = {0: 0, _IPV4: 12, _IPV6: 36, 3: 216}
+"""By family, 0 being none and 3 a Unix socket; what proxies add comes behind."""
+_TLS_FACTS, _CLIENT_USED_TLS = 0x20, 0x01
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class ProxyHeader:
     client: str = ""
     """The client's address; empty if the header speaks of nobody: a health check of the proxy's own."""
     client_port: int = 0
+    is_encrypted: bool = False
+    """Whether the client has spoken TLS with the proxy."""
 
 
 def read_proxy_header(data: bytes) -> ProxyHeader:
@@ -73,14 +78,33 @@ def _read_v2(data: bytes) -> ProxyHeader:
         raise ValueError("no PROXY header of version 2")
     if len(data) < size:
         raise Incomplete(size)
-    if command == _LOCAL or family not in (_IPV4, _IPV6):
-        return ProxyHeader(size)  # what belongs to other families tells of no address that we know
-    width = 4 if family == _IPV4 else 16
-    addresses = data[16:size]
-    if len(addresses) < 2 * width + 4:
+    if command == _LOCAL:
+        return ProxyHeader(size)
+    width = _ADDRESS_BYTES.get(family)
+    if width is None:
+        return ProxyHeader(size)  # nobody knows where its addresses end
+    addresses, added = data[16 : 16 + width], data[16 + width : size]
+    if 16 + width > size:
         raise ValueError("the addresses of the PROXY header end too early")
-    client = _text(ipaddress.ip_address(addresses[:width]))
-    return ProxyHeader(size, client, int.from_bytes(addresses[2 * width : 2 * width + 2], "big"))
+    is_encrypted = _is_encrypted(added)
+    if family not in (_IPV4, _IPV6):
+        return ProxyHeader(size, is_encrypted=is_encrypted)  # an address that means nothing to us
+    wide = (width - 4) // 2
+    client = _text(ipaddress.ip_address(addresses[:wide]))
+    return ProxyHeader(size, client, int.from_bytes(addresses[2 * wide : 2 * wide + 2], "big"), is_encrypted)
+
+
+def _is_encrypted(added: bytes) -> bool:
+    """What the fields behind the addresses (2.2) say of TLS."""
+    is_encrypted = False
+    while added:
+        kind, end = added[0], 3 + int.from_bytes(added[1:3], "big")
+        if len(added) < max(3, end):
+            raise ValueError("a field of the PROXY header ends too early")
+        if kind == _TLS_FACTS:
+            is_encrypted = end > 3 and bool(added[3] & _CLIENT_USED_TLS)
+        added = added[end:]
+    return is_encrypted
 
 
 def _text(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

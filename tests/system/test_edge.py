@@ -15,6 +15,7 @@ from gateway.testing import Client, GatewayProcess, reply, require_program, run_
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 56789 80\r\n"
 V2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc6\x33\x64\x01\xdd\xd5\x00\x50"
+V2_OVER_TLS = V2[:15] + b"\x14" + V2[16:] + b"\x20\x00\x05\x01\x00\x00\x00\x00"
 LOCAL = b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"
 
 DOOR = '''
@@ -82,6 +83,23 @@ def test_a_health_check_of_the_proxy_itself_keeps_its_own_address(proxied, app):
     with proxied.connect() as client:
         assert client.request(LOCAL + GET).body == b"ok"
     assert app.last.header_all("x-forwarded-for") == [b"127.0.0.1"]
+
+
+@pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", LOCAL], ids=["version 1", "version 2"])
+def test_where_nobody_knows_the_client_what_it_says_of_itself_is_not_believed(proxied, app, header):
+    claims = b"X-Forwarded-For: 203.0.113.1\r\nForwarded: for=203.0.113.1\r\nX-Forwarded-Proto: https\r\n\r\n"
+    with proxied.connect() as client:
+        assert client.request(header + GET[:-2] + claims).body == b"ok"
+    assert app.last.header_all("x-forwarded-for") == [b"127.0.0.1"]
+    assert app.last.header_all("x-forwarded-proto") == [b"http"]
+    assert app.last.header_all("forwarded") == []
+
+
+@pytest.mark.parametrize(("header", "scheme"), [(V1, b"http"), (V2, b"http"), (V2_OVER_TLS, b"https")])
+def test_whether_the_client_speaks_tls_is_what_the_proxy_says(proxied, app, header, scheme):
+    with proxied.connect() as client:
+        assert client.request(header + GET).body == b"ok"
+    assert app.last.header_all("x-forwarded-proto") == [scheme]
 
 
 @pytest.mark.parametrize("size", [1, 5, 20, len(V2) - 1])

@@ -38,6 +38,7 @@ def test_a_json_line_has_every_field_in_order(make_exchange):
         "clf_time": "01/May/2024:12:00:00 +0000",
         "id": "3f9c4a1be0d27756",
         "client": "192.0.2.7",
+        "user": None,
         "peer": "192.0.2.7",
         "listener": "main",
         "scheme": "http",
@@ -135,6 +136,17 @@ def test_the_default_text_is_the_combined_log_format(make_exchange):
     assert line == expected
 
 
+@pytest.mark.parametrize(
+    ("user", "text", "in_json"),
+    [("", b"-", None), ("ana", b"ana", "ana"), ('x [y] "GET', b"x\\x20[y]\\x20\\x22GET", 'x [y] "GET')],
+)
+def test_who_has_proven_to_be_somebody_is_named(make_exchange, user, text, in_json):
+    exchange = make_exchange()
+    exchange.user = user
+    assert text_lines(COMBINED)(exchange).split(b" ")[2] == text
+    assert as_json(exchange)["user"] == in_json
+
+
 def test_a_percent_sign_in_a_template_is_just_one(make_exchange):
     assert text_lines("100%s {status}")(make_exchange()) == b"100%s 200\n"
 
@@ -150,7 +162,7 @@ def test_whatever_a_client_sends_is_one_line(make_exchange, target, agent, host,
     exchange = make_exchange("/", {"host": "a"})
     exchange.request.raw_path = target
     exchange.request.headers.raw.append((b"user-agent", agent))
-    exchange.id = exchange.request.method = who
+    exchange.id = exchange.request.method = exchange.user = who
     exchange.request._host = host.encode("utf-8", "replace").decode()
     line = json_lines(DEFAULT_FIELDS)(exchange)
     assert line.count(b"\n") == 1
@@ -158,6 +170,7 @@ def test_whatever_a_client_sends_is_one_line(make_exchange, target, agent, host,
     text = text_lines(COMBINED)(exchange)
     assert text.count(b"\n") == 1
     assert text.count(b'"') == 6
+    assert text.split(b" ")[3].startswith(b"[")
     assert len(text.decode().splitlines()) == 1
 
 

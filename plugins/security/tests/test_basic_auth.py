@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import threading
 
 import bcrypt
@@ -48,6 +49,7 @@ async def test_a_user_comes_in_and_the_upstream_learns_the_name_and_not_the_pass
     assert await answer(made(), exchange) is None
     assert exchange.request.headers.raw == [(b"host", b"a.example"), (b"x-auth-user", name)]
     assert exchange.notes == [("basic-auth", f"user {name.decode()}")]
+    assert exchange.user == name.decode()
 
 
 @pytest.mark.parametrize(
@@ -237,7 +239,14 @@ async def test_too_many_checks_are_answered_with_503(monkeypatch):
     assert response.headers.get("retry-after") == b"1"
 
 
+async def look_twice(plugin: BasicAuth) -> None:
+    """A file that has changed since the last look might still be being written."""
+    await plugin.look()
+    await plugin.look()
+
+
 async def test_a_changed_file_is_in_force_and_one_with_a_mistake_is_not(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "gateway.security")
     path = tmp_path / "users"
     path.write_text(f"bob:{ANA}\n")
     plugin = made(file=str(path))
@@ -245,10 +254,10 @@ async def test_a_changed_file_is_in_force_and_one_with_a_mistake_is_not(tmp_path
     assert await answer(plugin, asked(bob)) is None
     for text, words in [
         ("bob:plain\n", "line 1: user 'bob': a plain password"),
-        (f"ana:{ANA}\n", "in the file, too"),
+        (f"ana:{ANA}\n", "user 'ana' stands in `users`, too"),
     ]:
         path.write_text(text)
-        await plugin.look()
+        await look_twice(plugin)
         assert words in caplog.text
     path.unlink()
     for _ in range(2):
@@ -256,7 +265,9 @@ async def test_a_changed_file_is_in_force_and_one_with_a_mistake_is_not(tmp_path
     assert caplog.text.count("No such file") == 1
     assert await answer(plugin, asked(bob)) is None
     path.write_text(f"carol:{ANA}\n")
-    await plugin.look()
+    await look_twice(plugin)
+    assert "read anew: 3 users" in caplog.text, "carol, and the two of the settings"
+    assert ANA not in caplog.text
     assert (await answer(plugin, asked(bob))).status == 401
     assert await answer(plugin, asked(("authorization", basic("carol:s3cret")))) is None
 
@@ -292,10 +303,14 @@ def test_settings_that_cannot_be_are_refused(settings, words):
     [
         ({"users": {"a": "plain"}}, "", "users: user 'a': a plain password is not accepted"),
         ({"users": {"a:b": ANA}}, "", "users: 'a:b' cannot be a user's name"),
-        ({"file": "users"}, "# none\n", "file: there is no user in it"),
-        ({"file": "users"}, "ana:x", "file: users: line 1"),
-        ({"file": "missing"}, "", "file: .*missing cannot be read: No such file"),
-        ({"file": "users", "users": {"ana": ANA}}, f"ana:{ANA}", "users: 'ana' is in the file, too"),
+        ({"file": "users"}, "# none\n", "file: .*users: there is no user in it"),
+        ({"file": "users"}, "ana:x", "file: .*users: line 1"),
+        ({"file": "missing"}, "", "file: .*missing: cannot be read: No such file"),
+        (
+            {"file": "users", "users": {"ana": ANA}},
+            f"ana:{ANA}",
+            "file: .*users: user 'ana' stands in `users`, too",
+        ),
     ],
     ids=["plain", "name", "nobody", "line", "missing", "twice"],
 )

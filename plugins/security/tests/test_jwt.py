@@ -92,6 +92,7 @@ def test_a_token_that_a_known_key_signed_lets_its_bearer_on(settings, bearer):
     assert answer(made(**settings), exchange) is None
     assert exchange.request.headers.raw[2:] == [(b"x-auth-user", b"ana")]
     assert exchange.notes == [("jwt", "token of 'ana'")]
+    assert exchange.user == "ana"
 
 
 def unsigned(**header: object) -> str:

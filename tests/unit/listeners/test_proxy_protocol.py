@@ -49,6 +49,44 @@ def test_an_ipv4_address_in_ipv6_clothes_is_one():
     assert read_proxy_header(b"PROXY TCP6 ::ffff:192.0.2.7 ::1 56789 443\r\n").client == "192.0.2.7"
 
 
+def with_fields(*fields, header=V2_IPV4):
+    """A header of version 2 with fields behind its addresses (2.2 of the specification)."""
+    added = b"".join(bytes([kind]) + len(value).to_bytes(2, "big") + value for kind, value in fields)
+    size = int.from_bytes(header[14:16], "big") + len(added)
+    return header[:14] + size.to_bytes(2, "big") + header[16:] + added
+
+
+ALPN, TLS_FACTS, NOOP = 0x01, 0x20, 0x04
+USED_TLS = b"\x01" + bytes(4) + b"\x21\x00\x07TLSv1.3"
+
+
+@pytest.mark.parametrize(
+    ("header", "is_encrypted"),
+    [
+        (V2_IPV4, False),
+        (with_fields((TLS_FACTS, USED_TLS)), True),
+        (with_fields((TLS_FACTS, USED_TLS), header=V2_IPV6), True),
+        (with_fields((NOOP, b""), (ALPN, b"h2"), (TLS_FACTS, USED_TLS), (NOOP, b"...")), True),
+        (with_fields((TLS_FACTS, b"\x06" + bytes(4))), False),
+        (with_fields((TLS_FACTS, b"")), False),
+        (with_fields((NOOP, bytes([TLS_FACTS, 0, 5, 1, 0, 0, 0, 0]))), False),
+        (with_fields((TLS_FACTS, USED_TLS), header=SIGNATURE + b"\x21\x00\x00\x00"), True),
+        (with_fields((TLS_FACTS, USED_TLS), header=SIGNATURE + b"\x20\x00\x00\x00"), False),
+    ],
+    ids=["none", "v4", "v6", "others", "certificate-only", "empty", "within", "without-address", "local"],
+)
+def test_a_header_says_whether_the_client_speaks_tls(header, is_encrypted):
+    read = read_proxy_header(header + b"GET")
+    assert (read.size, read.is_encrypted) == (len(header), is_encrypted)
+
+
+@pytest.mark.parametrize("added", [b"\x20", b"\x20\x00", b"\x20\x00\x06\x01\x00", b"\x04\x00\x00\x01\xff\xff"])
+def test_a_field_that_ends_too_early_is_refused(added):
+    header = V2_IPV4[:14] + (12 + len(added)).to_bytes(2, "big") + V2_IPV4[16:] + added
+    with pytest.raises(ValueError, match="ends too early"):
+        read_proxy_header(header)
+
+
 @pytest.mark.parametrize(
     "data",
     [

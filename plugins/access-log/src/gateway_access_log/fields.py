@@ -24,6 +24,7 @@ class Kind(Enum):
     WRITTEN = "bytes as they stand in a line"
     STAMP = "bytes that hold nothing to escape"
     NAME = "text or None, often the same"
+    WORD = "the same, and stands without quotes in logs of text: a space would begin the next field"
     OCTETS = "bytes or None, often the same"
     UNIQUE = "text that hardly comes twice"
 
@@ -46,6 +47,7 @@ FIELDS: dict[str, Field] = {
     "clf_time": Field("the same, as the Common Log Format has it", "clf(clock() - seconds)", Kind.STAMP),
     "id": Field("the request id, which error pages and the gateway's own log show", "exchange.id", Kind.UNIQUE),
     "client": Field("address of the client", "request.client"),
+    "user": Field("who the client is proven to be, by `basic-auth` or `jwt`", "exchange.user or None", Kind.WORD),
     "peer": Field("address of the TCP peer: a proxy's, if the client is behind one", "request.peer"),
     "listener": Field("the listener's name or address", "exchange.listener"),
     "scheme": Field("`http`, `https`, `ws` or `wss`", "request.scheme"),

@@ -16,7 +16,7 @@ from gateway import Exchange
 from gateway_access_log.fields import FIELDS, Kind, compile_line
 
 COMBINED = (
-    '{client} - - [{clf_time}] "{method} {target} {protocol}" {status} {bytes_out} "{referer}" "{user_agent}"'
+    '{client} - {user} [{clf_time}] "{method} {target} {protocol}" {status} {bytes_out} "{referer}" "{user_agent}"'
 )
 """The Combined Log Format of Apache and nginx."""
 
@@ -26,7 +26,7 @@ MAX_KNOWN_BYTES = 256
 
 _PLACES = {Kind.NUMBER: "%d", Kind.MILLISECONDS: "%.3f"}
 _JSON_PLACES = {**_PLACES, Kind.STAMP: '"%b"'}
-_WRITERS = {Kind.NAME: "text[{}]", Kind.OCTETS: "octets[{}]", Kind.UNIQUE: "write({})"}
+_WRITERS = {Kind.NAME: "text[{}]", Kind.WORD: "words[{}]", Kind.OCTETS: "octets[{}]", Kind.UNIQUE: "write({})"}
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _UNSAFE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029]')
@@ -85,7 +85,11 @@ def _notation(write: Callable[[str | None], bytes]) -> dict[str, object]:
     def write_bytes(value: bytes | None) -> bytes:
         return write(None if value is None else value.decode("utf-8", "backslashreplace"))
 
-    return {"write": write, "text": Memo(write), "octets": Memo(write_bytes), "nothing": write(None)}
+    def write_word(value: str | None) -> bytes:
+        return write(value) if write is _quoted else write(value).replace(b" ", b"\\x20")
+
+    memos = {"text": Memo(write), "words": Memo(write_word), "octets": Memo(write_bytes)}
+    return {"write": write, "nothing": write(None), **memos}
 
 
 def _quoted(value: str | None) -> bytes:

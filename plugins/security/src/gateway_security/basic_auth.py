@@ -10,16 +10,18 @@ import binascii
 import logging
 import re
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway import App, Duration, Exchange, FilePath, PluginConfig, Response, Secret, hookimpl
 from gateway_security.checking import Busy, Checker
-from gateway_security.htpasswd import Users, UsersFile, named_users
+from gateway_security.htpasswd import Users, named_users, parse_users
 from gateway_security.own_headers import OwnHeader, OwnHeaders
 from gateway_security.personal import keep_private
 from gateway_security.refusing import Refusals, credentials_of, is_preflight, shown
+from gateway_security.watched_file import WatchedFile
 
 log = logging.getLogger("gateway.security")
 
@@ -85,13 +87,13 @@ class BasicAuth:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._file = UsersFile(config.file) if config.file else None
         try:
             self._named = named_users({name: hashed.get_secret_value() for name, hashed in config.users.items()})
         except ValueError as error:
             raise ValueError(f"users: {error}") from None
+        self._file = WatchedFile(config.file, self._read, "file", _count) if config.file else None
         self._checker = Checker(
-            self._read(),
+            self._file.content if self._file else self._named,
             threads=config.threads,
             max_waiting=config.max_waiting,
             seconds=config.remember,
@@ -107,26 +109,14 @@ class BasicAuth:
         if self._keeps:
             self.on_upstream_response = None  # type: ignore[assignment,method-assign]  # a cache sees the field
 
-    def _read(self) -> Users:
-        """All users. Raises ValueError."""
-        users = dict(self._named)
-        if self._file is not None:
-            try:
-                found = self._file.read() or {}
-            except ValueError as error:
-                raise ValueError(f"file: {error}") from None
-            except OSError as error:
-                raise ValueError(f"file: {self._file.path} cannot be read: {error.strerror}") from None
-            users = self._joined(found)
-        if not users:
-            raise ValueError("file: there is no user in it; `gateway passwd NAME` makes a line for one")
-        return users
-
-    def _joined(self, found: Users) -> Users:
+    def _read(self, path: Path) -> Users:
+        """All users, those of the settings among them. Raises ValueError or OSError."""
+        found = parse_users(path.read_bytes())
         twice = found.keys() & self._named.keys()
         if twice:
-            name = min(twice).decode()
-            raise ValueError(f"users: {name!r} is in the file, too; leave one of them out")
+            raise ValueError(f"user {min(twice).decode()!r} stands in `users`, too; leave one of them out")
+        if not found and not self._named:
+            raise ValueError("there is no user in it; `gateway passwd NAME` makes a line for one")
         return {**found, **self._named}
 
     @hookimpl
@@ -152,28 +142,8 @@ class BasicAuth:
 
     async def look(self) -> None:
         """Take up the file if it has changed; one that cannot be used is spoken of, and changes nothing."""
-        file = self._file
-        if file is None:
-            return
-        try:
-            found = await asyncio.to_thread(file.read)
-            if found is None:
-                return
-            users = self._joined(found)
-            if not users:
-                raise ValueError(f"{file.path.name}: there is no user in it")
-        except (ValueError, OSError) as error:
-            what = f"{file.path}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            if what != self._trouble:
-                log.error("%s: the users stay as they were: %s", NAME, what)
-            self._trouble = what
-            return
-        self._trouble = ""
-        self._checker.replace(users)
-        log.info("%s: %s has changed: %d users", NAME, file.path, len(users))
-
-    _trouble = ""
-    """What was wrong with the file at the last look: said once."""
+        if self._file is not None and await asyncio.to_thread(self._file.look):
+            self._checker.replace(self._file.content)
 
     # -- exchanges ---------------------------------------------------------------------------------------------
 
@@ -202,7 +172,8 @@ class BasicAuth:
             raw[:] = [field for field in raw if field[0] != b"authorization"]
         if self._header:
             raw.append((self._header, user))
-        exchange.note(NAME, f"user {user.decode()}")
+        exchange.user = name = user.decode()
+        exchange.note(NAME, f"user {name}")
 
     async def _check(self, exchange: Exchange, digest: bytes, given: bytes) -> Response | None:
         pair = read_credentials(given)
@@ -225,6 +196,11 @@ class BasicAuth:
 
     def __repr__(self) -> str:
         return f"<BasicAuth: {self._checker!r}>"
+
+
+def _count(users: Users) -> str:
+    """What the log says of users: nothing that is theirs."""
+    return f"{len(users)} users"
 
 
 def read_credentials(value: bytes) -> tuple[bytes, bytes] | None:

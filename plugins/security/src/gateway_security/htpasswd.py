@@ -1,12 +1,11 @@
 """Users and their hashes, from lines of an htpasswd file or from the settings.
 
-Owns the file's notation and looking whether it has changed. Does not check passwords.
+Owns the file's notation. Does not check passwords, nor look whether the file has changed (`watched_file`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TypeAlias
 
 from gateway_security.passwords import PasswordHash, parse_hash
@@ -22,13 +21,13 @@ def check_name(name: str) -> bytes:
     return name.encode()
 
 
-def parse_users(text: bytes, place: str) -> Users:
+def parse_users(text: bytes) -> Users:
     """The users in a file. Raises ValueError that names the line, and never shows a hash."""
     users: Users = {}
     try:
         lines = text.decode().split("\n")
     except UnicodeDecodeError:
-        raise ValueError(f"{place}: not UTF-8") from None
+        raise ValueError("not UTF-8") from None
     for number, line in enumerate(lines, 1):
         line = line.strip()
         if not line or line.startswith("#"):
@@ -42,7 +41,7 @@ def parse_users(text: bytes, place: str) -> Users:
                 raise ValueError(f"user {name!r} is there already")
             users[user] = _hash_of(name, rest.partition(":")[0])
         except ValueError as error:
-            raise ValueError(f"{place}: line {number}: {error}") from None
+            raise ValueError(f"line {number}: {error}") from None
     return users
 
 
@@ -56,23 +55,3 @@ def _hash_of(name: str, text: str) -> PasswordHash:
         return parse_hash(text)
     except ValueError as error:
         raise ValueError(f"user {name!r}: {error}") from None
-
-
-class UsersFile:
-    """A file of users that is read anew when it has changed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._stamp: tuple[int, int, int] | None = None
-
-    def read(self) -> Users | None:
-        """The users, if the file is another one than at the last look. Raises ValueError or OSError."""
-        status = self.path.stat()
-        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
-        if stamp == self._stamp:
-            return None
-        self._stamp = stamp  # one that is wrong is spoken of once
-        return parse_users(self.path.read_bytes(), self.path.name)
-
-    def __repr__(self) -> str:
-        return f"<UsersFile {self.path}>"

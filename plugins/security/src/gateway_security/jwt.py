@@ -31,7 +31,7 @@ class Admitted(NamedTuple):
 
     until: float
     fields: list[tuple[bytes, bytes]]
-    who: str
+    subject: str
 
 
 class Jwt:
@@ -172,7 +172,8 @@ class Jwt:
         if not self._keeps:
             self._take_token(headers)
         headers.raw += admitted.fields
-        exchange.note(NAME, admitted.who)
+        exchange.user = admitted.subject
+        exchange.note(NAME, f"token of {admitted.subject!r}")
 
     def _take_token(self, headers: Headers) -> None:
         headers.remove(b"authorization")
@@ -220,7 +221,7 @@ class Jwt:
         until = self._clock() + self._config.remember
         if "exp" in claims:
             until = min(until, int(claims["exp"]) + self._config.leeway)
-        admitted = Admitted(until, fields, f"token of {claims.get('sub')!r}")
+        admitted = Admitted(until, fields, str(claims.get("sub", "")))
         if self._config.remember:
             self._known[key] = admitted
         self._let_on(exchange, admitted)

@@ -45,6 +45,8 @@ class RateTable(SharedTable):
         self._paid_at = memoryview(self.memory)[self.kept_at : self.kept_at + self.slots * _TIME_BYTES].cast("q")
         self.evicted = 0
         """Keys of this worker's doing that went before their time."""
+        self._is_untold = False
+        """Whether some went of which the log does not know."""
         self._told = 0.0
 
     def take(self, place: Place, limit: Limit, now: int) -> int:
@@ -70,6 +72,8 @@ class RateTable(SharedTable):
                 paid_at[slot] = now + debt + limit.interval
         finally:
             unlock(lock)
+        if self._is_untold:
+            self._tell()
         return over
 
     def take_all(self, places: Sequence[Place], limits: Sequence[Limit], now: int) -> list[int]:
@@ -89,6 +93,8 @@ class RateTable(SharedTable):
         finally:
             for lock in taken:
                 unlock(lock)
+        if self._is_untold:
+            self._tell()
         return overs
 
     def _slot(self, place: Place, now: int, spared: Collection[int] = ()) -> int:
@@ -101,13 +107,15 @@ class RateTable(SharedTable):
             (slot for slot in range(first, first + WAYS) if slot not in spared), key=self._paid_at.__getitem__
         )
         if self._paid_at[slot] > now:
-            self._evict()
+            self.evicted += 1
+            self._is_untold = True
         self._paid_at[slot] = 0  # first: whoever dies between the two leaves a key that owes nothing
         self.put(place, slot)
         return slot
 
-    def _evict(self) -> None:
-        self.evicted += 1
+    def _tell(self) -> None:
+        """Once in a while, and when no lock is held: the log may have to wait for its reader."""
+        self._is_untold = False
         now = time.monotonic()
         if now >= self._told:
             self._told = now + FULL_EVERY_SECONDS

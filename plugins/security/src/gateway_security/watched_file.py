@@ -19,10 +19,14 @@ log = logging.getLogger("gateway.security")
 class WatchedFile(Generic[T]):
     """What a function makes of a file; `content` is the last that it could be made of."""
 
-    def __init__(self, path: Path, read: Callable[[Path], T], key: str) -> None:
-        """Read it now. Raises ValueError, which names `key`, the setting that the path stands in."""
+    def __init__(
+        self, path: Path, read: Callable[[Path], T], key: str, describe: Callable[[T], str] = repr
+    ) -> None:
+        """Read it now; `describe` says in the log what is in it. Raises ValueError, which names `key`, the setting
+        that the path stands in.
+        """
         self.path = path
-        self._read = read
+        self._read, self._describe = read, describe
         self._name = f"{key}: {path}"
         self._stamp: tuple[int, ...] | None = None
         self._seen: tuple[int, ...] | None = None
@@ -49,7 +53,7 @@ class WatchedFile(Generic[T]):
             self._fail(error)
             return False
         self._failing = ""
-        log.info("%s: read anew: %r", self._name, self.content)
+        log.info("%s: read anew: %s", self._name, self._describe(self.content))
         return True
 
     def _look_at(self) -> tuple[int, ...]:
