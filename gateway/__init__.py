@@ -1,5 +1,6 @@
 """The public API of plugin authors."""
 
+from gateway.body import OpenBody, WholeBody
 from gateway.config.model import EndpointSettings
 from gateway.config.types import Duration, FilePath, KeyPrefix, Network, PluginConfig, Secret, Size
 from gateway.connection import ClientHello, Connection, Deny, TLSSession
@@ -21,7 +22,7 @@ from gateway.file_body import FileBody, OpenFile
 from gateway.headers import Headers, folded_name
 from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
-from gateway.model import Attempt, Exchange, OpenBody, Request, Response, StateKey, WholeBody, new_id
+from gateway.model import Attempt, Exchange, Request, Response, StateKey, new_id
 from gateway.pem import UnfitPair, load_pair
 from gateway.registry import Registry
 from gateway.semantics import (

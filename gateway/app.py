@@ -6,11 +6,12 @@ builds a new one beside it. Does not listen (`listeners`) and does not fork (`pr
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -26,7 +27,7 @@ from gateway.error_pages import error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
 from gateway.explaining import LiveExplainer
 from gateway.forward import SERVER, forward
-from gateway.lifecycle import start_plugins, stop_plugins
+from gateway.lifecycle import Jobs, start_plugins, stop_plugins
 from gateway.metrics import Metrics, added_results
 from gateway.mirror import mirror_of
 from gateway.model import Exchange, Request, Response
@@ -110,6 +111,7 @@ class App:
         self._explainer = LiveExplainer(secret.get_secret_value()) if secret else None
         names = frozenset(name for name, _ in self._every_plugin)
         self._is_started = False
+        self._jobs = Jobs()
         self._routes_behind: dict[tuple[Route, int], Route] = {}
         """Routes without the first of their plugins, by which that is."""
         self._agreement = Agreement(self.bus, self.upstreams, names)
@@ -182,6 +184,10 @@ class App:
         """
         return self._worker == 0 and not self.is_retired
 
+    def spawn(self, job: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        """Run a plugin's coroutine in the background: logged if it fails, and cancelled before `shutdown`."""
+        return self._jobs.start(job)
+
     # -- life --------------------------------------------------------------------------------------------------
 
     async def startup(self) -> None:
@@ -191,11 +197,13 @@ class App:
         try:
             await start_plugins(self._living, self)
         except BaseException:
+            await self._jobs.end()
             await self._leave()
             raise
 
     async def shutdown(self) -> None:
         """Stop the plugins, in reverse order, cut copies under way, and close idle connections."""
+        await self._jobs.end()
         await stop_plugins(self._living, self)
         await self._leave()
 

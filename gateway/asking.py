@@ -29,6 +29,8 @@ class Asker:
 
     async def ask(self, name: str, exchange: Exchange, most: int) -> Response:
         """The answer with its whole body. Raises GatewayError, BadResponse for one of more than `most` bytes."""
+        if exchange.is_clients:
+            raise ValueError("ask with an exchange of your own, exchange.copy(): this one is the client's")
         exchange.route = route = self._route(name)
         exchange.upstream, exchange.forwarded_path = route.upstream, None
         try:

@@ -16,14 +16,15 @@ from gateway.headers import Headers
 from gateway.hedging import hedged, may_hedge
 from gateway.light import as_task
 from gateway.model import Attempt, Exchange, Response
-from gateway.pipeline import Pipeline, run, tell
+from gateway.pipeline import SEE_REQUESTS, Pipeline, run, suspects, tell
 from gateway.request_body import RequestBody, prepare_body
+from gateway.request_line import method_of, target_of
 from gateway.retrying import UnwantedStatus, is_harmless, may_retry, pause
 from gateway.upstream.endpoint import Endpoint
+from gateway.upstream.group import Upstream
 from gateway.upstream.message import outgoing_headers, request_head, without_framing
 
 if TYPE_CHECKING:
-    from gateway.upstream.group import Upstream
     from gateway.upstream.http1 import Http1Connection
 
 log = logging.getLogger("gateway.upstream")
@@ -42,8 +43,15 @@ def forward(exchange: Exchange) -> Awaitable[Response]:
     """The upstream's response, from the first attempt that brought one. Raises GatewayError."""
     # hot: plain. Not a coroutine itself: most exchanges need no more than the loop below.
     upstream = exchange.upstream
-    upstream.admit()
-    if exchange.request.has_body or upstream.is_timed:
+    try:
+        upstream.admit()
+    except AttributeError:
+        if isinstance(upstream, Upstream):
+            raise
+        raise PluginError(
+            f"{suspects(exchange, SEE_REQUESTS)} set exchange.upstream to {upstream!r}: it is one of app.upstreams"
+        ) from None
+    if exchange.request.body is not None or upstream.is_timed:
         return _forward_at_length(exchange, upstream)
     return _forward(exchange, upstream, None, [])
 
@@ -55,7 +63,7 @@ async def _forward_at_length(exchange: Exchange, upstream: Upstream) -> Response
     body: RequestBody | None = None
     try:
         async with asyncio.timeout(total or None):
-            if exchange.request.has_body:
+            if exchange.request.body is not None:
                 body = await prepare_body(exchange, exchange.route.pipeline)
             if may_hedge(exchange, upstream):
                 return await hedged(exchange, upstream, lambda asked: _forward(exchange, upstream, None, asked))
@@ -91,8 +99,7 @@ async def _forward(
             attempt.is_reused = connection.has_served
             connection.begin(request.method, exchange.watch_client)
             framing = NO_BODY.get(request.method, b"") if body is None else body.framing
-            path = exchange.forwarded_path or request.raw_path
-            head = request_head(request.method, path, request.query, attempt.headers.raw, framing)
+            head = request_head(method_of(exchange), target_of(exchange), attempt.headers.raw, framing)
             if body is None:
                 connection.write(head)
             else:

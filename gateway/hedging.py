@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from gateway.body import OpenBody
 from gateway.errors import UpstreamError
 from gateway.light import as_task
-from gateway.model import IDEMPOTENT_METHODS, Exchange, OpenBody, Response
+from gateway.model import IDEMPOTENT_METHODS, Exchange, Response
 
 if TYPE_CHECKING:
     from gateway.upstream.endpoint import Endpoint
@@ -24,7 +25,7 @@ Ask: TypeAlias = Callable[[list["Endpoint"]], Coroutine[Any, Any, Response]]
 def may_hedge(exchange: Exchange, upstream: Upstream) -> bool:
     """Whether a second copy of the request does no harm, and is wanted."""
     request = exchange.request
-    return bool(upstream.settings.hedge_after) and request.method in IDEMPOTENT_METHODS and not request.has_body
+    return bool(upstream.settings.hedge_after) and request.method in IDEMPOTENT_METHODS and request.body is None
 
 
 async def hedged(exchange: Exchange, upstream: Upstream, ask: Ask) -> Response:

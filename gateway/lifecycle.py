@@ -1,6 +1,7 @@
 """Start plugins in their order, stop them in reverse, and say whose startup does not return.
 
-Owns the calls of `startup` and `shutdown`. Does not know what else belongs to the life of an App.
+Owns the calls of `startup` and `shutdown`, and the tasks that plugins have run between them. Does not know what
+else belongs to the life of an App.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import asyncio
 import inspect
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import FAILURES, PluginError, is_cancelled, refusal
 from gateway.pipeline import order_hooks
@@ -87,3 +88,29 @@ async def _call_hook(plugin: object, hook: str, app: App) -> None:
         result = step.call(app)
         if inspect.isawaitable(result):
             await result
+
+
+class Jobs:
+    """Tasks in the background: held while they run, logged if they fail, cancelled in the end."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def start(self, job: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
+        """Run it from now on. Its name in the log is that of the function: `Deny._refresh`."""
+        task = asyncio.get_running_loop().create_task(job, name=getattr(job, "__qualname__", None))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s failed in the background, and does not run any more", task.get_name(), exc_info=error)
+
+    async def end(self) -> None:
+        """Cancel what still runs, and wait for it."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

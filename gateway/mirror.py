@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
+from gateway.body import WholeBody
 from gateway.config.actions import Mirror as MirrorSettings
 from gateway.config.routes import Route as RouteSettings
 from gateway.errors import ConnectFailed, GatewayError, NoEndpoint
@@ -63,13 +64,12 @@ class Mirror:
         if len(self._tasks) >= settings.max_in_flight or time.monotonic() < self._resting_until:
             self.left_out += 1
             return
-        if not request.has_body or request.body is None:
+        if request.body is None:
             self.send(self._copy(exchange), b"")
             return
-        length = request.headers.get(b"content-length")
-        if length is None or int(length) <= settings.max_body:
-            whole = None if length is None else int(length)
-            request.body = Overheard(request.body, self, self._copy(exchange), whole)
+        length = request.length
+        if length is None or length <= settings.max_body:
+            request.body = Overheard(request.body, self, self._copy(exchange), length)
 
     def _copy(self, exchange: Exchange) -> Exchange:
         """The request as it is now: the plugins have seen it, and it is not sent yet."""
@@ -83,8 +83,7 @@ class Mirror:
             self.left_out += 1
             return
         if body:
-            copy.request.body, copy.request.has_body = _once(body), True
-            copy.request.headers.set(b"content-length", b"%d" % len(body))
+            copy.request.body = WholeBody(body)
         self.copied += 1
         task = asyncio.get_running_loop().create_task(self._carry(copy))
         self._tasks.add(task)
@@ -161,10 +160,6 @@ class Overheard:
         if copy is not None:
             self._mirror.send(copy, b"".join(self._pieces))
             self._pieces.clear()
-
-
-async def _once(body: bytes) -> AsyncIterator[bytes]:
-    yield body
 
 
 async def _drop(response: Response) -> None:

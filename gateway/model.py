@@ -8,12 +8,13 @@ from __future__ import annotations
 import random
 import reprlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, overload
-from urllib.parse import unquote_to_bytes
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from urllib.parse import quote, unquote_to_bytes
 
 import orjson
 
+from gateway.body import Body, OpenBody, WholeBody
 from gateway.errors import BodyTooLarge, GatewayError
 from gateway.headers import Headers, RawHeaders
 
@@ -31,45 +32,12 @@ _new: Any = object.__new__
 T = TypeVar("T")
 D = TypeVar("D")
 
-Body: TypeAlias = bytes | AsyncIterable[bytes]
-"""A whole body, or one that arrives piece by piece."""
-
-
-class WholeBody:
-    """A body that is there, for those who read it piece by piece; `data` is all of it."""
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self.data:
-            yield self.data
-
-
-Watch: TypeAlias = Callable[[Callable[[GatewayError], None]], None]
-
-
-class OpenBody(Protocol):
-    """A body that holds something which must be given back."""
-
-    def close(self, error: GatewayError | None = None) -> None:
-        """End it now; a second call does nothing."""
-        ...
-
-    def fail(self, error: GatewayError) -> None:
-        """Let whoever reads it get an error."""
-        ...
-
-    def has_data(self) -> bool:
-        """Whether a piece of it is there, so that reading it will not wait."""
-        ...
-
-
 METHODS_WITHOUT_BODY = frozenset(("GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "CONNECT"))
 IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 """RFC 9110 9.2.2."""
+
+_PATH = "/:@!$&'()*+,;=-._~"
+"""What stands for itself in a path (RFC 3986 3.3)."""
 
 
 def new_id() -> str:
@@ -93,8 +61,8 @@ class Request:
     """What the client asked for. Path, query and header values are the bytes that arrived."""
 
     __slots__ = (
-        "_host", "body", "client", "client_port", "has_body", "headers", "http_version", "method", "peer", "query",
-        "raw_path", "scheme",
+        "_host", "body", "client", "client_port", "has_body", "headers", "http_version", "length", "method", "peer",
+        "query", "raw_path", "scheme",
     )  # fmt: skip
 
     method: str
@@ -113,9 +81,13 @@ class Request:
     """Address of the client: the peer, or what a trusted proxy says of it."""
     client_port: int
     has_body: bool
+    """Whether the client sends one."""
+    length: int | None
+    """Bytes of the body as the client has announced them; None if it did not. `Content-Length` may be changed by a
+    plugin, and says nothing of what follows any more."""
     body: AsyncIterable[bytes] | None
     """The body as it arrives; None if there is none. It can be read once: plugins use `read`, which leaves it to be
-    forwarded, or `wrap_request_body`."""
+    forwarded, or `wrap_request_body`; another one is put here as a `WholeBody`."""
 
     def __init__(
         self,
@@ -139,6 +111,7 @@ class Request:
         self.client_port = client_port
         self.body = body
         self.has_body = body is not None
+        self.length = len(body.data) if isinstance(body, WholeBody) else None
         self._host: str | None = None
 
     @property
@@ -282,7 +255,7 @@ class Exchange:
     upstream: Upstream
     """Who will be asked: the route's upstream, until a plugin's `on_request` puts another one here."""
     forwarded_path: bytes | None
-    """The path that endpoints see, if it is not the request's: a route has rewritten it."""
+    """The path that endpoints see, if it is not the request's: a route or `rewrite` has changed it."""
     response: Response | None = None
     answered_by: str | None = None
     """The plugin that answered in an endpoint's stead; `route` for a route's own answer."""
@@ -301,6 +274,8 @@ class Exchange:
     """Who the client has proven to be, as a plugin that authenticates says; for logs."""
     bounds: Bounds | None = None
     """What the request's body is held to, if a plugin has set something: `exchange.app.bounds.tightened(…)`."""
+    is_clients: bool = False
+    """Whether a client waits for what becomes of it; false for a copy."""
     is_tunnel: bool = False
     """True for a WebSocket: the exchange lasts as long as the tunnel."""
     connection: Connection | None = None
@@ -349,11 +324,15 @@ class Exchange:
         for name in Request.__slots__:
             setattr(request, name, getattr(original, name))
         request.headers = original.headers.copy()
-        request.body, request.has_body = None, False
+        request.body, request.has_body, request.length = None, False, None
         copy = Exchange(self.app, request, self.listener)
         copy.route, copy.upstream = self.route, self.upstream
         copy.forwarded_path = self.forwarded_path
         return copy
+
+    def rewrite(self, path: str) -> None:
+        """Let endpoints see another path than the client's: text, which is percent-encoded here (RFC 3986 3.3)."""
+        self.forwarded_path = quote(path if path.startswith("/") else f"/{path}", safe=_PATH).encode("ascii")
 
     def answered(self, who: str, what: str) -> None:
         """Leave a record of who answered in an endpoint's stead, and what."""

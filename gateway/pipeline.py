@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.pipeline")
 
 
+SEE_RESPONSES = ("on_upstream_response", "on_response", "on_error", "wrap_response_body")
+SEE_REQUESTS = ("on_request", "on_select", "on_upstream_request", "wrap_request_body")
 _ASKED_AND_RUN = ("on_request", "on_upstream_request", "on_upstream_response", "on_response")
 
 
@@ -186,7 +188,7 @@ class Pipeline:
                 continue
             if isinstance(response, Response):
                 exchange.answered(plugin, f"{response.status} for {type(error).__name__}")
-                return response
+                return _own(response)
             if response is not None:
                 log.error(_not_a(plugin, "on_error", response, "a Response"))
         return None
@@ -284,12 +286,10 @@ def wrap(
     return body
 
 
-def suspects(exchange: Exchange) -> str:
-    """The plugins that had a response in their hands, for a log that cannot say which of them spoiled it."""
+def suspects(exchange: Exchange, hooks: Sequence[str] = SEE_RESPONSES) -> str:
+    """The plugins that had a response or request in their hands, where nobody knows which of them spoiled it."""
     steps = exchange.route.pipeline.steps
-    names = dict.fromkeys(
-        step.plugin for hook in ("on_upstream_response", "on_response", "on_error") for step in steps[hook]
-    )
+    names = dict.fromkeys(step.plugin for hook in hooks for step in steps[hook])
     if exchange.answered_by not in (None, "route"):
         names[exchange.answered_by] = None
     if len(names) == 1:
@@ -305,7 +305,12 @@ def _answer(exchange: Exchange, plugin: str, response: object) -> Response:
     if not isinstance(response, Response):
         raise PluginError(_not_a(plugin, "on_request", response, "a Response"))
     exchange.answered(plugin, str(response.status))
-    return response
+    return _own(response)
+
+
+def _own(response: Response) -> Response:
+    """An answer as this exchange's own: a plugin may give one object to all, and others change what they get."""
+    return Response.adopt(response.status, response.headers.raw.copy(), response.body)
 
 
 def _failed(plugin: str, hook: str, error: BaseException) -> PluginError:

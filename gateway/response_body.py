@@ -5,7 +5,8 @@ Owns what becomes of a length that nobody knows any more. Sends nothing.
 
 from __future__ import annotations
 
-from gateway.model import Exchange, Response, WholeBody
+from gateway.body import WholeBody
+from gateway.model import Exchange, Response
 from gateway.pipeline import Pipeline, wrap
 
 

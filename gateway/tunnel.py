@@ -13,6 +13,7 @@ from gateway.errors import ExchangeTimeout, GatewayError, UpstreamError
 from gateway.forward import begin_attempt, end_attempt, pick
 from gateway.model import Attempt, Exchange, Response
 from gateway.pipeline import run
+from gateway.request_line import target_of
 from gateway.retrying import may_retry, pause
 from gateway.upstream.websocket import WebSocketConnection, dial
 
@@ -85,14 +86,12 @@ async def _open(exchange: Exchange, upstream: Upstream) -> Response:
 
 
 async def _attempt(exchange: Exchange, upstream: Upstream, endpoint: Endpoint) -> Response:
-    request, pipeline = exchange.request, exchange.route.pipeline
+    pipeline = exchange.route.pipeline
     attempt = begin_attempt(exchange, upstream, endpoint)
     try:
         if pipeline.on_upstream_request:
             await run(pipeline.on_upstream_request, exchange, attempt, "on_upstream_request", len(pipeline.plugins))
-        path = exchange.forwarded_path or request.raw_path
-        target = path + b"?" + request.query if request.query else path
-        answer = await dial(endpoint.pool, target, attempt.headers.raw)
+        answer = await dial(endpoint.pool, target_of(exchange), attempt.headers.raw)
     except BaseException as error:
         end_attempt(exchange, attempt, error if isinstance(error, GatewayError) else None)
         raise

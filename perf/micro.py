@@ -147,7 +147,7 @@ def message_cases() -> Iterable[Case]:
     yield Case("message: read_request", lambda: read_request(scope), again)
     yield Case("message: Exchange", lambda: Exchange(_NO_APP, request), again)
     yield Case("message: outgoing_headers", lambda: outgoing_headers(request, b"app.example.com", False), again)
-    yield Case("message: request_head", lambda: request_head("GET", b"/orders/17", b"", outgoing, b""), again)
+    yield Case("message: request_head", lambda: request_head(b"GET", b"/orders/17", outgoing, b""), again)
     yield Case("message: incoming_headers", lambda: incoming_headers(ANSWER), again)
 
 

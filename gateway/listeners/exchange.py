@@ -20,11 +20,12 @@ from gateway.errors import (
     ClientDisconnected,
     ClientStalled,
     GatewayError,
+    PluginError,
     is_cancelled,
 )
 from gateway.light import as_task
 from gateway.listeners.connections import Client, Clients
-from gateway.listeners.fitting import fit_to_send
+from gateway.listeners.fitting import check_length, fit_to_send, leave_unread, unfit_piece
 from gateway.listeners.pace import BodyPace, fulfil, taken
 from gateway.listeners.request import read_request
 from gateway.model import Exchange, Response
@@ -120,6 +121,8 @@ async def serve_http(host: Host, watcher: Any) -> None:
         watcher.done()
     except GatewayError as error:
         error.with_traceback(None)  # its frames lead back to the exchange and hold the body, which may hold a file
+        if isinstance(error, PluginError):
+            log.error("request %s: %s", exchange.id, error)
         exchange.error = exchange.error or error
         watcher.err(AbortedResponse(str(error)))
     except BaseException as error:
@@ -144,6 +147,7 @@ class HttpExchange(Exchange):
     """An exchange together with its client's side: the request body as it arrives, and the way of the response."""
 
     # hot: plain. One object and no cycle for requests without a body.
+    is_clients = True
     transport: Any
     """Granian's side. It holds the request body, and with that the connection, until `finish` lets go of it."""
     client: Client | None = None
@@ -256,8 +260,7 @@ class HttpExchange(Exchange):
     @property
     def _is_whole(self) -> bool:
         """Whether the client owes nothing more of its body; one of known length may end without a further word."""
-        length = self.request.headers.get(b"content-length", b"")
-        return self._is_read or (length.isdigit() and int(length) == self.bytes_received)
+        return self._is_read or self.request.length == self.bytes_received
 
     async def read_rest(self) -> bool:
         """Read what nobody asked for of the body, if it is little and on its way; whether that is all of it now.
@@ -266,12 +269,9 @@ class HttpExchange(Exchange):
         """
         if self._is_whole:
             return True
-        headers = self.request.headers
-        length = headers.get(b"content-length")
-        if length is not None and not length.isdigit():
-            return False
-        left = int(length) - self.bytes_received if length is not None else 0
-        if self._is_stalled or self.open_body is not None or left > REST_BYTES or b"expect" in headers:
+        length = self.request.length
+        left = length - self.bytes_received if length is not None else 0
+        if self._is_stalled or self.open_body is not None or left > REST_BYTES or b"expect" in self.request.headers:
             return False
         if self.request.http_version == "2":
             return False  # the stream ends, not the connection
@@ -326,13 +326,16 @@ class HttpExchange(Exchange):
             status, body = response.status, response.body
         send({"type": "http.response.start", "status": status, "headers": response.headers.raw})
         send({"type": "http.response.body", "body": body, "more_body": False})
-        self.bytes_sent = len(body)  # type: ignore[arg-type]  # bytes, as the caller has seen
+        if self.request.method != "HEAD":
+            self.bytes_sent = len(body)  # type: ignore[arg-type]  # bytes, as the caller has seen
 
     async def send_streamed(self, response: Response) -> None:
         """Send piece by piece, as fast as the client takes it. Raises GatewayError if the body fails."""
         # hot: large
         await as_task()
         response = fit_to_send(self, response)
+        if self.request.method == "HEAD":
+            await leave_unread(response)
         send, body = self.transport.send, response.body
         if isinstance(body, bytes):
             self.send_whole(response)
@@ -347,6 +350,8 @@ class HttpExchange(Exchange):
         async for piece in body:
             if self._left is not None:
                 raise self._left
+            if type(piece) is not bytes:
+                raise unfit_piece(self, piece)
             if len(piece) > most and (self.bytes_sent < PROVEN_BYTES or self._is_slow):
                 for start in range(0, len(piece), most):
                     await self._send_piece(piece[start : start + most])
@@ -354,6 +359,8 @@ class HttpExchange(Exchange):
                 sending = self._send_piece(piece)
                 del piece  # Granian has its own copy, and a slow client may take long
                 await sending
+        if is_wrapped:
+            check_length(self, response)
         send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _send_piece(self, piece: bytes) -> Awaitable[None]:

@@ -1,6 +1,6 @@
 """The last look at a response before it is sent: what cannot be sent becomes the page of a 500.
 
-Owns what a status and a body have to be. Sends nothing.
+Owns what a status, a body and its pieces have to be. Sends nothing.
 """
 
 from __future__ import annotations
@@ -38,3 +38,29 @@ def fit_to_send(exchange: Exchange, response: Response) -> Response:
     exchange.response = page = error_response(exchange, error)
     page.headers.set_default(*SERVER)
     return page
+
+
+async def leave_unread(response: Response) -> None:
+    """Make a response to HEAD of one whose body was made all the same: nobody reads it (RFC 9110 9.3.2)."""
+    close = getattr(response.body, "aclose", None)
+    response.body = b""
+    if close is not None:
+        await close()
+
+
+def unfit_piece(exchange: Exchange, piece: object) -> PluginError:
+    """What to say of a piece of a body that is no bytes: Granian would leave it out without a word."""
+    return PluginError(
+        f"{suspects(exchange)} gave {reprlib.repr(piece)} as a piece of a response's body: "
+        "it is bytes (text.encode())"
+    )
+
+
+def check_length(exchange: Exchange, response: Response) -> None:
+    """Raise PluginError if a body was not as long as its response said; the client sees it cut."""
+    announced = response.headers.get(b"content-length")
+    if announced is not None and announced != b"%d" % exchange.bytes_sent:
+        raise PluginError(
+            f"{suspects(exchange)} announced content-length {announced.decode('latin-1')} for a body of "
+            f"{exchange.bytes_sent} bytes; without that field the length is found out"
+        )

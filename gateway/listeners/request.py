@@ -32,9 +32,12 @@ def read_request(scope: dict[str, Any]) -> Request:
     request._host = None
     request.body = None
     request.has_body = version == "2" and method not in METHODS_WITHOUT_BODY
+    request.length = None
     for name, value in headers:  # awaiting a body that does not exist costs a thread hop
         if name in FRAMING:
             request.has_body = value != b"0"
+            if value.isdigit():
+                request.length = int(value)
             break
     if version == "2":
         _join_cookies(headers)

@@ -18,13 +18,14 @@ from typing import Any, Literal, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
+from gateway.body import Body
 from gateway.errors import GatewayError, ResponseCut
 from gateway.forward import SERVER
 from gateway.headers import RawHeaders
 from gateway.listeners.exchange import AbortedResponse, Host
 from gateway.listeners.fitting import fit_to_send
 from gateway.listeners.request import read_request
-from gateway.model import Body, Exchange, Response
+from gateway.model import Exchange, Response
 from gateway.tunnel import Tunnel, open_tunnel
 from gateway.upstream.message import HOP_BY_HOP
 from gateway.upstream.websocket import CLOSE_SECONDS
@@ -52,6 +53,7 @@ async def serve_websocket(host: Host, watcher: Any) -> None:
         if client is not None:
             client.leave()
         return watcher.err(AbortedResponse("not a connection of the edge"))  # type: ignore[no-any-return]
+    exchange.is_clients = True
     app.in_flight += 1
     app.exchanges += 1
     try:

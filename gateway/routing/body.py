@@ -119,8 +119,7 @@ async def read_ahead(exchange: Exchange, max_bytes: int) -> SeenBody:
     request = exchange.request
     source = request.body
     assert source is not None
-    length = request.headers.get(b"content-length")
-    if max_bytes and length is not None and int(length) > max_bytes:
+    if max_bytes and request.length is not None and request.length > max_bytes:
         return SeenBody(None)
     pieces: list[bytes] = []
     size = 0

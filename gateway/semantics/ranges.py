@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import NamedTuple
 
+from gateway.body import Body
 from gateway.file_body import FileBody
 from gateway.headers import Headers
-from gateway.model import Body, Response
+from gateway.model import Response
 
 MAX_RANGES = 16
 """A request that wants more parts, or parts that overlap, gets the whole (RFC 9110 14.2)."""

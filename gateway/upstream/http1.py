@@ -7,7 +7,8 @@ what is read (`response_reader`), does not pick endpoints and does not retry.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from gateway.errors import BadResponse, GatewayError, ResponseCut, StaleConnection, UpstreamClosed, UpstreamTimeout
 from gateway.light import Arrival, Waiter
@@ -16,8 +17,10 @@ from gateway.upstream.response_reader import ResponseReader
 from gateway.upstream.ticker import PERIOD_SECONDS
 
 if TYPE_CHECKING:
-    from gateway.model import Watch
     from gateway.upstream.pool import ConnectionPool
+
+Watch: TypeAlias = Callable[[Callable[[GatewayError], None]], None]
+"""Takes the function to call if the client leaves."""
 
 HIGH_WATER_BYTES = 64 * 1024
 """Body bytes held for a slow client before the endpoint is read no further."""

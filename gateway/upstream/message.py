@@ -147,13 +147,11 @@ def _append_forwarding(headers: RawHeaders, request: Request) -> None:
         headers.append((b"x-forwarded-host", host))
 
 
-def request_head(method: str, path: bytes, query: bytes, headers: RawHeaders, framing: bytes) -> bytes:
+def request_head(method: bytes, target: bytes, headers: RawHeaders, framing: bytes) -> bytes:
     """The head of a request on the wire. `framing` is complete fields with their line ends, or empty."""
     # hot: plain
     fields = b"\r\n".join(map(b": ".join, headers))
-    if query:
-        return b"%b %b?%b HTTP/1.1\r\n%b\r\n%b\r\n" % (method.encode("latin-1"), path, query, fields, framing)
-    return b"%b %b HTTP/1.1\r\n%b\r\n%b\r\n" % (method.encode("latin-1"), path, fields, framing)
+    return b"%b %b HTTP/1.1\r\n%b\r\n%b\r\n" % (method, target, fields, framing)
 
 
 def without_framing(headers: Headers) -> RawHeaders:

@@ -133,7 +133,7 @@ class _Handshake(ClientProtocol):
             b"sec-websocket-key: %b\r\n" % self.key.encode()
         )
         fields = [field for field in self._fields if field[0] not in _WRITTEN_BY_US]
-        return _RawRequest(request_head("GET", self._target, b"", fields, upgrade))
+        return _RawRequest(request_head(b"GET", self._target, fields, upgrade))
 
 
 class _RawRequest(Request):

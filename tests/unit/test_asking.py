@@ -93,3 +93,11 @@ async def test_what_goes_wrong_is_an_error_of_ours(asking):
     with pytest.raises(ConfigurationError, match="no upstream 'nobody'"):
         await app.ask("nobody", exchange.copy())
     await app.shutdown()
+
+
+async def test_the_clients_own_exchange_is_refused_and_goes_where_it_went(asking):
+    app, peer, exchange = asking()
+    exchange.is_clients = True
+    with pytest.raises(ValueError, match=r"exchange\.copy\(\)"):
+        await app.ask("auth", exchange)
+    assert (exchange.upstream.name, exchange.forwarded_path, peer.requests) == ("app", b"/rewritten", [])

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 import threading
+from types import SimpleNamespace
 
 import bcrypt
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway import Exchange, Request, Response, hookimpl
+from gateway.lifecycle import Jobs
 from gateway.pipeline import Pipeline
 from gateway.testing import reply, wait_until
 
@@ -276,12 +278,11 @@ async def test_the_file_is_watched_while_the_plugin_runs(tmp_path):
     path = tmp_path / "users"
     path.write_text(f"bob:{ANA}\n")
     plugin = made(file=str(path), watch="10ms")
-    await plugin.startup(None)
+    jobs = Jobs()
+    await plugin.startup(SimpleNamespace(spawn=jobs.start))
     path.write_text(f"carol:{ANA}\n")
     await asyncio.to_thread(wait_until, lambda: b"carol" in plugin._checker._users)
-    await plugin.shutdown(None)
-    await asyncio.gather(plugin._watching, return_exceptions=True)
-    assert plugin._watching.cancelled()
+    await jobs.end()
 
 
 @pytest.mark.parametrize(

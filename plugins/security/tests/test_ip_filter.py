@@ -16,6 +16,7 @@ from netaddr import IPSet
 from pydantic import ValidationError
 
 from gateway import ClientError, Exchange, Metrics, Request
+from gateway.lifecycle import Jobs
 from gateway.pipeline import Pipeline
 from gateway.testing import GatewayDied, wait_until
 
@@ -218,12 +219,11 @@ async def test_files_are_looked_at_until_shutdown_whatever_a_look_runs_into(tmp_
         await look()
 
     monkeypatch.setattr(plugin, "look", fails_once)
-    app = SimpleNamespace(metrics=Metrics())
-    await plugin.startup(app)
+    jobs = Jobs()
+    await plugin.startup(SimpleNamespace(metrics=Metrics(), spawn=jobs.start))
     listed.write_text("192.0.2.2\n")
     await asyncio.to_thread(wait_until, lambda: not passes(plugin, "192.0.2.2"))
-    await plugin.shutdown(app)
-    assert plugin._task.done()
+    await jobs.end()
     assert "ip-filter: files could not be looked at" in caplog.text
 
 

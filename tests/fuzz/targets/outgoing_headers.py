@@ -34,7 +34,7 @@ def check(data: bytes) -> None:
         assert names.count(b"host") == names.count(b"x-forwarded-for") == names.count(b"x-forwarded-proto") == 1
         told = dict(sent)[b"x-forwarded-for"]
         assert told.endswith(b"192.0.2.1") if is_trusted else told == b"192.0.2.1"
-        head = request_head("GET", target, b"", sent, b"")
+        head = request_head(b"GET", target, sent, b"")
         assert head.count(b"\r\n") == len(sent) + 2
         assert head.endswith(b"\r\n\r\n")
     assert not (HOP_BY_HOP | FRAMING | connection) & {name for name, _ in incoming_headers(raw)}

@@ -162,12 +162,12 @@ class TestForwarding:
 class TestHeads:
     def test_a_head_on_the_wire(self):
         fields = [(b"host", b"a"), (b"x-a", b"caf\xe9")]
-        assert request_head("GET", b"/a%2Fb", b"", fields, b"") == (
+        assert request_head(b"GET", b"/a%2Fb", fields, b"") == (
             b"GET /a%2Fb HTTP/1.1\r\nhost: a\r\nx-a: caf\xe9\r\n\r\n"
         )
 
     def test_a_head_with_query_and_framing(self):
-        assert request_head("POST", b"/", b"x=1", [(b"host", b"a")], b"content-length: 5\r\n") == (
+        assert request_head(b"POST", b"/?x=1", [(b"host", b"a")], b"content-length: 5\r\n") == (
             b"POST /?x=1 HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n"
         )
 

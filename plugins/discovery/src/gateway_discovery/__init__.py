@@ -49,7 +49,6 @@ class Discovery:
         self._config = config
         self._resolver = self._make_resolver() if config.resolvers else None  # what is no address is said at once
         self._watches: list[Watch] = []
-        self._tasks: list[asyncio.Task[None]] = []
 
     @hookimpl
     def register(self, registry: Registry) -> None:
@@ -70,16 +69,8 @@ class Discovery:
             return
         self._watches = [self._watch(app, name, table) for name, table in tables.items()]
         waits = await asyncio.gather(*(watch.look() for watch in self._watches))
-        self._tasks = [
-            asyncio.create_task(watch.run(wait)) for watch, wait in zip(self._watches, waits, strict=True)
-        ]
-
-    @hookimpl
-    async def shutdown(self, app: App) -> None:
-        """Look no more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for watch, wait in zip(self._watches, waits, strict=True):
+            app.spawn(watch.run(wait))
 
     def _watch(self, app: App, upstream: str, table: Table) -> Watch:
         config = self._config

@@ -105,7 +105,6 @@ class BasicAuth:
         self._allows_preflight = config.allow_preflight
         self._challenge = f'Basic realm="{config.realm}", charset="UTF-8"'
         self._refuse = Refusals(NAME)
-        self._watching: asyncio.Task[None] | None = None
         if self._keeps:
             self.on_upstream_response = None  # type: ignore[assignment,method-assign]  # a cache sees the field
 
@@ -123,13 +122,11 @@ class BasicAuth:
     async def startup(self, app: App) -> None:
         """Begin to watch the file."""
         if self._file is not None:
-            self._watching = asyncio.create_task(self._watch())
+            app.spawn(self._watch())
 
     @hookimpl
     async def shutdown(self, app: App) -> None:
-        """Stop watching, and let go of the threads."""
-        if self._watching is not None:
-            self._watching.cancel()
+        """Let go of the threads."""
         self._checker.close()
 
     async def _watch(self) -> None:

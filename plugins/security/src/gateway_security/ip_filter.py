@@ -106,7 +106,6 @@ class IpFilter:
         self._refused = 0
         self._passed: set[str] = set()
         self._interval = config.check_interval
-        self._task: asyncio.Task[None] | None = None
         self._names: list[str] = []
         """What the lists are called in the log; their numbers in entries begin with 1."""
         self._fixed = [self._list("allow", config.allow, 0), self._list("deny", config.deny, _DENIES)]
@@ -143,15 +142,12 @@ class IpFilter:
         """Show what is counted, and look after the files."""
         app.metrics.counter("ip_filter_refused", "Requests that ip-filter refused", lambda: self._refused)
         if self._files or self._database is not None:
-            self._task = asyncio.create_task(self._watch())
+            app.spawn(self._watch())
 
     @hookimpl
     async def shutdown(self, app: App) -> None:
-        """Look no more."""
+        """Tell what has not been told."""
         self._log.close()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     @hookimpl
     def on_request(self, exchange: Exchange) -> None:

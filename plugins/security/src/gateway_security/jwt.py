@@ -5,7 +5,6 @@ Owns the settings, where a token is found, and the answers. Does not check token
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import time
@@ -67,7 +66,6 @@ class Jwt:
         self._hash = hashlib.blake2b(key=os.urandom(32), digest_size=16)
         self._refuse = Refusals(NAME)
         self._realm = f'Bearer realm="{config.realm}"'
-        self._refreshing: asyncio.Task[None] | None = None
         if self._keeps and not self._cookie:
             self.on_upstream_response = None  # type: ignore[assignment,method-assign]  # a cache sees Authorization
 
@@ -120,13 +118,7 @@ class Jwt:
         """Get the keys, and again from time to time. An issuer that is away does not keep us from starting."""
         if self._source is not None:
             await self._source.refresh()
-            self._refreshing = asyncio.create_task(self._source.run(self._config.jwks_refresh))
-
-    @hookimpl
-    async def shutdown(self, app: App) -> None:
-        """Ask for keys no more."""
-        if self._refreshing is not None:
-            self._refreshing.cancel()
+            app.spawn(self._source.run(self._config.jwks_refresh))
 
     # -- exchanges ---------------------------------------------------------------------------------------------
 

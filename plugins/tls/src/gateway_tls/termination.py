@@ -55,7 +55,6 @@ class Termination:
             self._contexts = self._load()
         except UnfitFile as error:
             raise ConfigurationError(str(error)) from None
-        self._jobs: list[asyncio.Task[None]] = []
         self._ticket_keys: TicketKeys | None = None
         self._ticket_key = b""
         self._has_told = False
@@ -114,8 +113,8 @@ class Termination:
         if self._acme is not None:
             self._acme.start(app, self._is_first(app, self._acme))  # first: it may refuse
         self._ticket_keys = TicketKeys(app, self._take_ticket_key)
-        jobs = (watch_files(lambda: self._files, partial(self._renew, app)), self._warn_daily(app))
-        self._jobs = [asyncio.create_task(job) for job in jobs]
+        app.spawn(watch_files(lambda: self._files, partial(self._renew, app)))
+        app.spawn(self._warn_daily(app))
 
     def check(self, app: App) -> None:
         """Refuse what can only be known from the whole configuration. Raises ConfigurationError."""
@@ -133,8 +132,6 @@ class Termination:
         """End that."""
         if self._acme is not None:
             self._acme.stop()
-        for job in self._jobs:
-            job.cancel()
         if self._ticket_keys is not None:
             self._ticket_keys.close()
 

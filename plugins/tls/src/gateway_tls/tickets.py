@@ -44,11 +44,10 @@ class TicketKeys:
         self._made = 0.0
         self._take = take
         self._end = app.bus.subscribe(TOPIC, self._hear)
-        self._renewing = asyncio.create_task(self._renew())
+        app.spawn(self._renew())
 
     def close(self) -> None:
         """Hear of no more."""
-        self._renewing.cancel()
         self._end()
 
     def _hear(self, message: dict[str, Any]) -> None:
