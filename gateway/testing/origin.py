@@ -238,12 +238,13 @@ class Origin:
         return self.requests
 
     def drop_connections(self) -> None:
-        """Close every open connection now, idle ones too, and wait for that."""
+        """Close every open connection now, idle ones too, and wait for that; others may be opened meanwhile."""
         with self._lock:
-            for connection in self._open:
+            dropped = set(self._open)
+            for connection in dropped:
                 connection.hang_up()
         self.answer(self._script)
-        wait_until(lambda: not self._open, message="origin connections still open")
+        wait_until(lambda: dropped.isdisjoint(list(self._open)), message="origin connections still open")
 
     def stop_listening(self) -> None:
         """Refuse further connections; open ones go on."""
