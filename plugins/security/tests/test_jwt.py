@@ -530,6 +530,18 @@ async def test_a_wrong_signature_of_a_known_key_fetches_nothing():
     assert issuer.asked == 1
 
 
+@pytest.mark.parametrize(
+    ("bearer", "said"),
+    [
+        (token("another secret, of 32 bytes or more"), "its signature is wrong for every key that may be meant by"),
+        (token(EC_KEY, "ES256", "b"), "there is no key for ES256 and kid 'b'"),
+    ],
+)
+def test_the_log_says_whether_the_key_or_the_signature_is_wrong(caplog, bearer, said):
+    assert status(made(), bearer) == 401
+    assert said in caplog.text
+
+
 def test_in_a_gateway_keys_come_from_the_issuer_and_others_get_nothing(gateway, origin):
     app, issuer = origin(reply(b"hello")), origin(reply(document(jwk(RSA_KEY, "a"))))
     uses = {"use": "jwt", "jwks_url": f"{issuer.url}/jwks.json", "audiences": ["api"], "scopes": ["read"]}

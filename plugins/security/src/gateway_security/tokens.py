@@ -72,7 +72,10 @@ class Rules:
                 return claims
         if kid is not None and any(key.kid == kid for key in fitting):
             raise BadToken("its signature is wrong")
-        raise UnknownKey(f"no key for {algorithm} and kid {str(kid)[:60]!r} fits")
+        asked = f"{algorithm} and no kid" if kid is None else f"{algorithm} and kid {str(kid)[:60]!r}"
+        if fitting:
+            raise UnknownKey(f"its signature is wrong for every key that may be meant by {asked}")
+        raise UnknownKey(f"there is no key for {asked}")
 
     def _decoded(self, token: bytes, key: Key) -> dict[str, Any] | None:
         """The claims; None if the token was not signed with this key."""
