@@ -33,6 +33,7 @@ class Asker:
             raise ValueError("ask with an exchange of your own, exchange.copy(): this one is the client's")
         exchange.route = route = self._route(name)
         exchange.upstream, exchange.forwarded_path = route.upstream, None
+        exchange.request.headers.set_default(b"host", name)  # a request that was made by hand may have none
         try:
             response = await forward(exchange)
             response.body = await _whole(response, most, name)

@@ -95,6 +95,13 @@ async def test_what_goes_wrong_is_an_error_of_ours(asking):
     await app.shutdown()
 
 
+async def test_a_question_that_was_made_by_hand_has_a_host(asking):
+    app, peer, _ = asking()
+    assert (await app.ask("auth", Exchange(app, Request("GET", "/who")))).status == 200
+    assert (peer.last.target, peer.last.header("host")) == (b"/who", b"auth")
+    await app.shutdown()
+
+
 async def test_the_clients_own_exchange_is_refused_and_goes_where_it_went(asking):
     app, peer, exchange = asking()
     exchange.is_clients = True

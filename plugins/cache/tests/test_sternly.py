@@ -226,6 +226,14 @@ def test_where_nobody_has_answered_no_status_is_told(gateway, origin):
     assert site.get("/").header("cache-status") == b"gateway; fwd=uri-miss"
 
 
+def test_what_has_to_pass_says_so(case):
+    case.answers(b"Cache-Control: max-age=60")
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
+        assert case.told(case.get("Content-Length: 0", method=method)) == "fwd=method; fwd-status=200"
+    with_body = case.site.request(b"GET / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\n\r\nx")
+    assert case.told(with_body) == "fwd=bypass; fwd-status=200"
+
+
 # -- what is left behind -------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,8 @@ from gateway_cache.validation import is_conditional, put_conditions
 
 log = logging.getLogger("gateway.cache")
 
+STORED = frozenset(("GET", "HEAD"))
+"""What is answered from the store; other methods pass."""
 SPECIAL = OVERRIDES | {
     b"cache-control", b"pragma", b"range", b"if-range", b"if-none-match", b"if-modified-since"
 }  # fmt: skip
@@ -121,7 +123,7 @@ class Cache:
         # hot: cache-hit
         request = exchange.request
         method = request.method
-        if (method != "GET" and method != "HEAD") or request.has_body or exchange.is_tunnel:
+        if method not in STORED or request.has_body or exchange.is_tunnel:
             secret = self._config.purge_secret
             if method == "PURGE" and secret is not None:
                 return self._purge_if_allowed(request, secret.get_secret_value())
@@ -320,6 +322,12 @@ class Cache:
         """A request that is not for caches: if it may have changed something, what is stored of that is void."""
         if not exchange.is_tunnel and (message := of_change(exchange, response, self._keys)):
             self._app.bus.publish(TOPIC, message)
+        request = exchange.request
+        if exchange.error is None and not exchange.is_tunnel and (request.has_body or request.method not in STORED):
+            why = b"bypass" if request.method in STORED else b"method"
+            response.headers.raw.append(
+                (b"cache-status", b"%b; fwd=%b; fwd-status=%d" % (self._name, why, response.status))
+            )
 
     def _say(self, exchange: Exchange, lookup: Lookup, response: Response) -> None:
         """Cache-Status (RFC 9211)."""
