@@ -23,7 +23,7 @@ from gateway.headers import Headers, folded_name
 from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
 from gateway.model import Attempt, Exchange, Request, Response, StateKey, new_id
-from gateway.pem import UnfitPair, load_pair
+from gateway.pem import InMemory, UnfitPair, load_pair
 from gateway.registry import Registry
 from gateway.semantics import (
     ByteRange,
@@ -70,6 +70,7 @@ __all__ = [
     "FilePath",
     "GatewayError",
     "Headers",
+    "InMemory",
     "KeyPrefix",
     "Metrics",
     "Network",

@@ -1,10 +1,11 @@
 """Load a certificate and its key, and say what is wrong with them so that a person can act on it.
 
-Owns the words. Where the files are named is known by whoever asks.
+Owns the words, and the place of what may be on no disk. Where the files are named is known by whoever asks.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -50,3 +51,25 @@ class _Encrypted(Exception):
 def _refuse() -> str:
     """In the place of OpenSSL's prompt, which holds up everything."""
     raise _Encrypted
+
+
+class InMemory:
+    """A file that is on no disk, for OpenSSL and others that read keys from files alone; as a context, its path."""
+
+    def __init__(self, pem: bytes) -> None:
+        self._descriptor = os.memfd_create("gateway-pem")
+        with open(self._descriptor, "wb", closefd=False) as file:
+            file.write(pem)
+        self.path = Path(f"/proc/self/fd/{self._descriptor}")
+
+    def close(self) -> None:
+        """Forget it; a second call does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

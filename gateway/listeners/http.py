@@ -24,7 +24,9 @@ from gateway.config.model import Limits, Listener
 from gateway.light import drive
 from gateway.listeners.connections import Watched, address_of
 from gateway.listeners.exchange import Host, serve_http
+from gateway.listeners.tls import Pair
 from gateway.listeners.websocket import serve_websocket
+from gateway.pem import InMemory
 
 log = logging.getLogger("gateway.listeners")
 
@@ -42,7 +44,10 @@ H2_STREAMS = 100
 class HttpListener:
     """A Granian server on a socket that was bound before."""
 
-    def __init__(self, settings: Listener, limits: Limits, host: Host, bound: socket.socket) -> None:
+    def __init__(
+        self, settings: Listener, limits: Limits, host: Host, bound: socket.socket, pair: Pair | None = None
+    ) -> None:
+        """`pair` is what to serve TLS with, if it is to be served."""
         self.settings = settings
         self.hosts = (host,)
         self.watched: tuple[Watched, ...] = ()
@@ -50,7 +55,7 @@ class HttpListener:
         if bound.family != socket.AF_UNIX:
             address = address_of(bound.getsockname())
             self.watched = (Watched(settings.label, address, settings.header_timeout, host.clients),)
-        self._server: Any = _EmbeddedServer(settings, limits, host, bound)  # Granian is untyped in part
+        self._server: Any = _EmbeddedServer(settings, limits, host, bound, pair)  # Granian is untyped in part
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -74,8 +79,9 @@ class HttpListener:
 class _EmbeddedServer(Server):
     """Granian on our socket, calling us without the layers of a general ASGI application."""
 
-    def __init__(self, settings: Listener, limits: Limits, host: Host, bound: socket.socket) -> None:
-        tls = settings.tls
+    def __init__(
+        self, settings: Listener, limits: Limits, host: Host, bound: socket.socket, pair: Pair | None
+    ) -> None:
         super().__init__(
             target=host,
             uds=None,
@@ -94,10 +100,12 @@ class _EmbeddedServer(Server):
                 keep_alive_interval=H2_KEEP_ALIVE_MS,
             ),
             log_enabled=False,
-            ssl_cert=tls.cert if tls else None,
-            ssl_key=tls.key if tls else None,
-            ssl_protocol_min=SSLProtocols.tls13 if tls and tls.oldest == "1.3" else SSLProtocols.tls12,
         )
+        self._files = [InMemory(text.encode("latin-1")) for text in pair or ()]
+        if pair and settings.tls:
+            oldest = SSLProtocols.tls13 if settings.tls.oldest == "1.3" else SSLProtocols.tls12
+            # By its own way Granian would take the paths of files, and resolve them.
+            self.ssl_ctx = (True, *(str(file.path) for file in self._files), None, str(oldest), None, [], False)  # type: ignore[assignment]
         self._label = settings.label
         self._bound = bound
         self._fd = -1
@@ -156,6 +164,8 @@ class _EmbeddedServer(Server):
         serve = worker.serve_async_uds if sock[1].is_uds() else worker.serve_async
         serve(_Scheduler(loop, host, None, enter, leave), loop, signal)
         await stopped
+        for file in self._files:
+            file.close()
 
 
 class _Scheduler(_core.CallbackScheduler):  # type: ignore[misc]  # a class of the Rust extension

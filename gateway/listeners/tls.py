@@ -1,6 +1,7 @@
 """Look at the listeners' certificates before anything starts, so that a mistake is one clear line.
 
-Owns what is said of certificates and keys. The server itself reads them anew when a worker starts.
+Owns what is said of certificates and keys, and what the server core gets of them: what stood in the files when they
+were looked at. A worker that is started later must not depend on what stands there then.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import ssl
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from gateway.config.model import Listener, ListenerTLS
 from gateway.errors import ConfigurationError
@@ -25,6 +27,10 @@ SOON_DAYS = 14
 """So long before its end a certificate is warned of."""
 
 
+Pair: TypeAlias = tuple[str, str]
+"""Certificate and key, in PEM form."""
+
+
 @dataclass(frozen=True)
 class Certificates:
     """What was found in the files of all listeners."""
@@ -33,30 +39,31 @@ class Certificates:
     """Another text whenever a file has other bytes, or serves another listener."""
     warnings: tuple[str, ...]
     """A line for each that has expired or soon will."""
+    pairs: tuple[Pair | None, ...] = ()
+    """By listener, what the server core is to serve; None without TLS, and where an edge looks after its own."""
 
 
 def check_certificates(listeners: Iterable[Listener], file: str) -> Certificates:
     """Raise ConfigurationError unless certificates and keys can be served; `file` is the site file."""
-    seen, warnings, now = hashlib.sha256(), [], time.time()
+    seen, warnings, pairs, now = hashlib.sha256(), [], [], time.time()
     for index, listener in enumerate(listeners):
         if listener.tls is not None and listener.tls.cert is not None:
             place = f"{file}: listeners[{index}].tls"
-            facts, *texts = _check(listener.tls, place)
-            for part in (str(listener), *texts):
+            facts, *pair = _check(listener.tls, place)
+            for part in (str(listener), *pair):
                 seen.update(f"{len(part)}:{part}".encode())
             if warning := _expiry(facts.ends, now):
                 warnings.append(f"{place}.cert: {listener.tls.cert} {warning}")
-    return Certificates(seen.hexdigest(), tuple(warnings))
+            pairs.append(None if listener.tls.extras else (pair[0], pair[1]))
+        else:
+            pairs.append(None)
+    return Certificates(seen.hexdigest(), tuple(warnings), tuple(pairs))
 
 
-def served_files(listeners: Iterable[Listener], file: str) -> Iterator[tuple[str, Path]]:
-    """What the server core reads when it starts, each with its place; an edge looks after its own."""
-    for index, listener in enumerate(listeners):
-        tls = listener.tls
-        if tls is not None and not tls.extras:
-            for key, path in (("cert", tls.cert), ("key", tls.key)):
-                if path is not None:
-                    yield f"{file}: listeners[{index}].tls.{key}", path
+def served_files(listeners: Iterable[Listener]) -> list[Path]:
+    """The files of what the server core serves; an edge looks after its own."""
+    every = [listener.tls for listener in listeners if listener.tls is not None and not listener.tls.extras]
+    return [path for tls in every for path in (tls.cert, tls.key) if path is not None]
 
 
 def _expiry(ends: float, now: float) -> str:

@@ -31,22 +31,20 @@ class Member:
         self,
         index: int,
         nursery: Nursery,
-        source: dict[str, Any],
+        configuration: dict[str, Any],
         bound: list[socket.socket],
-        max_connections: int,
         relay: Relay,
         kept: dict[str, dict[str, Any]],
     ) -> None:
-        """`kept` are the messages that it has missed, by topic and key."""
+        """`configuration` is what it is told first; `kept` are messages that it has missed, by topic and key."""
         self.index = index
         self.pid = 0
         """Process id; 0 until it is born."""
         self.is_ready = False
         """Whether it has begun to serve."""
         self._nursery = nursery
-        self._source = source
+        self._configuration = configuration
         self._bound = bound
-        self._max_connections = max_connections
         self._relay = relay
         self._kept = kept
         self._ended: asyncio.Future[int] | None = None
@@ -87,13 +85,8 @@ class Member:
         for topic, messages in self._kept.items():
             for key, message in messages.items():
                 self._link.send(topic, message, key)
-        configuration = {
-            "source": self._source,
-            "worker": self.index,
-            "max_connections": self._max_connections,
-        }
         try:
-            await self._request("supervisor.configure", configuration)
+            await self._request("supervisor.configure", self._configuration)
         except ConfigurationError:
             self.kill()
             await self.wait()
@@ -115,9 +108,7 @@ class Member:
 
         Raises ConfigurationError.
         """
-        is_for_another = bool(await self._request("supervisor.prepare", source))
-        self._source = source
-        return is_for_another
+        return bool(await self._request("supervisor.prepare", source))
 
     async def _request(self, topic: str, message: Any) -> Any:
         async with self._asking:

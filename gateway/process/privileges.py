@@ -8,8 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
-from collections.abc import Iterable
-from pathlib import Path
 
 from gateway.errors import ConfigurationError
 
@@ -39,13 +37,3 @@ def become(name: str, where: str) -> None:
     os.setuid(user.pw_uid)
     # The system takes such a process for one with secrets and hides its own /proc/self/fd from it.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
-
-
-def check_readable(paths: Iterable[tuple[str, Path]], name: str) -> None:
-    """Raise ConfigurationError for a file that this user cannot read; each comes with its place."""
-    for place, path in paths:
-        if not os.access(path, os.R_OK):
-            raise ConfigurationError(
-                f"{place}: {path}: cannot be read by the user {name!r}, as whom the gateway serves; give it to"
-                " a group of that user, as chgrp and chmod 640 do"
-            )

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,13 @@ class Supervisor:
     def _member(self, index: int) -> Member:
         settings = self._settings
         bound = [self._sockets[key] for key, _ in sockets.named(settings.listeners)]
-        most = sockets.connections_within(self._limit, len(bound))
-        return Member(index, self._nursery, asdict(self._source), bound, most, self._crew.relay, self._crew.kept)
+        configuration = {
+            "source": asdict(self._source),
+            "worker": index,
+            "max_connections": sockets.connections_within(self._limit, len(bound)),
+            "pairs": self._certificates.pairs,
+        }
+        return Member(index, self._nursery, configuration, bound, self._crew.relay, self._crew.kept)
 
     def _announce(self) -> None:
         settings = self._settings
@@ -223,17 +228,17 @@ class Supervisor:
             )
 
     async def _roll(self, source: Source, settings: Settings) -> str:
-        before, replaced = (self._source, self._settings), 0
+        before, replaced = (self._source, self._settings, self._certificates), 0
         patience = self._settings.drain_timeout
         try:
             certificates = self._bind(settings.listeners)
             probation = PROBATION_SECONDS if self._are_others(certificates) else 0.0
-            self._source, self._settings = source, settings
+            self._source, self._settings, self._certificates = source, settings, certificates
             for replaced in range(settings.workers):
                 await self._crew.renew(replaced, 0.0 if replaced else probation, patience)
         except ConfigurationError:
             if not replaced:  # else workers were replaced already, and the others would run what they run
-                self._source, self._settings = before
+                self._source, self._settings, self._certificates = before
             self._close_unused()
             raise
         self._crew.shrink(settings.workers, patience)
@@ -246,13 +251,14 @@ class Supervisor:
 
     def _certificate_files(self) -> list[Path]:
         """What the server core serves; an edge looks after its own."""
-        return [path for _, path in served_files(self._settings.listeners, self._source.name)]
+        return served_files(self._settings.listeners)
 
     async def _warn_daily(self) -> None:
         while True:
             await asyncio.sleep(DAY_SECONDS)
             with contextlib.suppress(ConfigurationError):  # files that are wrong now were told of when they changed
-                self._certificates = check_certificates(self._settings.listeners, self._source.name)
+                now = check_certificates(self._settings.listeners, self._source.name)
+                self._certificates = replace(self._certificates, warnings=now.warnings)
             self._warn()
 
     def _warn(self) -> None:

@@ -27,10 +27,10 @@ from gateway.listeners.connections import Clients, Patrol, Watched
 from gateway.listeners.edge import EdgeListener
 from gateway.listeners.exchange import Host
 from gateway.listeners.http import HttpListener
-from gateway.listeners.tls import served_files
+from gateway.listeners.tls import Pair
 from gateway.process.bus import Link, WorkerBus
 from gateway.process.logs import set_up_logging
-from gateway.process.privileges import become, check_readable
+from gateway.process.privileges import become
 from gateway.process.watchdog import Watchdog
 
 log = logging.getLogger("gateway.worker")
@@ -156,10 +156,8 @@ class Worker:
             become(user, file)
         self._app = app = await self._build(message["source"])
         self._take_up(app)
-        if user:
-            check_readable(served_files(app.settings.listeners, file), user)
         self._most_connections = message["max_connections"]
-        self._listeners = [self._open(app, index) for index in range(len(app.settings.listeners))]
+        self._listeners = [self._open(app, index, pair) for index, pair in enumerate(message["pairs"])]
         self._patrol = Patrol(self._watched, app.bounds)
         self._patrol.start()
         gc.collect()
@@ -168,7 +166,7 @@ class Worker:
         Watchdog(self._index).start()
         self._link.send("worker.ready")
 
-    def _open(self, app: App, index: int) -> HttpListener | EdgeListener:
+    def _open(self, app: App, index: int, pair: Pair | None) -> HttpListener | EdgeListener:
         """Begin to accept, by the way that the App has found for this listener."""
         settings, limits, has_edge = app.settings.listeners[index], app.settings.limits, app.ways[index].has_edge
         bound = socket.socket(fileno=self._bound[index])
@@ -178,7 +176,8 @@ class Worker:
         if has_edge:
             listener = EdgeListener(index, limited, limits, app, bound)
         else:
-            listener = HttpListener(limited, limits, Host(app, settings.label, Clients.of(settings)), bound)
+            host = Host(app, settings.label, Clients.of(settings))
+            listener = HttpListener(limited, limits, host, bound, pair)
         listener.start()
         return listener
 

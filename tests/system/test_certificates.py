@@ -217,3 +217,19 @@ def test_a_renewed_certificate_is_served_without_a_word_to_the_gateway(gateway, 
     shutil.copy(new.key, key)
     wait_until(lambda: serves(new), within=15)
     site.wait_for_log("workers replaced one by one")
+
+
+def test_a_worker_that_dies_is_replaced_whatever_has_become_of_the_files(gateway, origin, authority):
+    issued = authority.issue("localhost")
+    listeners = [{"bind": "127.0.0.1:0", "tls": {"cert": issued.cert, "key": issued.key}}]
+    site = gateway(endpoints=[origin()], listeners=listeners, workers=2)
+    issued.cert.write_text("half of it")
+    issued.key.unlink()
+    site.wait_for_log("reload failed: ")
+    before = site.workers
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(set(site.workers) - set(before)) == 2, message="they are not back")
+    with site.connect(tls=issued.client_context(), server_name="localhost") as client:
+        assert client.request(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").body == b"ok"
+    assert "Traceback" not in site.log

@@ -41,14 +41,13 @@ def test_a_worker_that_is_somebody_else_still_sees_its_own_connections(gateway, 
     assert Path(f"/proc/{worker}/fd").stat().st_uid == pwd.getpwnam("nobody").pw_uid
 
 
-def test_a_key_that_the_user_cannot_read_is_named(tmp_path, authority):
+def test_a_key_that_root_alone_can_read_is_served_by_the_user(gateway, origin, authority):
     issued = authority.issue("localhost")
     issued.key.chmod(0o600)
     listeners = [{"bind": "127.0.0.1:0", "tls": {"cert": issued.cert, "key": issued.key}}]
-    (tmp_path / "site.toml").write_text(site_text(["http://127.0.0.1:9"], listeners=listeners, user="nobody"))
-    done = run_command("run", "site.toml", directory=tmp_path)
-    assert done.returncode == 2
-    assert "cannot be read by the user 'nobody', as whom the gateway serves" in done.stderr
+    site = gateway(endpoints=[origin()], listeners=listeners, user="nobody")
+    with site.connect(tls=issued.client_context(), server_name="localhost") as client:
+        assert client.request(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").body == b"ok"
 
 
 def test_a_user_that_is_nobody_is_named(tmp_path):

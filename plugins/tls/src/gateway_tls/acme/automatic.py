@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gateway import App, ClientHello, ConfigurationError
-from gateway_tls.acme.keys import challenge_answer, in_memory, stand_in
+from gateway import App, ClientHello, ConfigurationError, InMemory
+from gateway_tls.acme.keys import challenge_answer, stand_in
 from gateway_tls.acme.pending import Pending
 from gateway_tls.acme.renewing import JOB, Renewal
 from gateway_tls.acme.settings import Acme
@@ -62,7 +62,7 @@ class Automatic:
     def stand_in(self) -> ssl.SSLContext:
         """What to serve before: a listener must have something, else the challenge could not be answered."""
         if self._stand_in is None:
-            with in_memory(stand_in(self.domains)) as path:
+            with InMemory(stand_in(self.domains)) as path:
                 pair = Pair(cert=path, key=path)
                 self._stand_in = server_context(self._keys, pair, ".acme", self._protocols)
         return self._stand_in
@@ -114,7 +114,7 @@ def _answering(host: str, authorization: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols([ALPN])
     context.sslobject_class = _Mute
-    with in_memory(challenge_answer(host, authorization)) as path:
+    with InMemory(challenge_answer(host, authorization)) as path:
         context.load_cert_chain(path)
     return context
 

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -62,14 +59,3 @@ def _self_signed(domains: Sequence[str], critical: x509.ExtensionType | None = N
 def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     plain = serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-
-
-@contextmanager
-def in_memory(pem: bytes) -> Iterator[Path]:
-    """A path that holds this for OpenSSL, which reads keys from files alone; it is on no disk."""
-    descriptor = os.memfd_create("gateway-tls")
-    try:
-        os.write(descriptor, pem)
-        yield Path(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
