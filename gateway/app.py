@@ -23,8 +23,9 @@ from gateway.config.loader import Source
 from gateway.config.model import PLUGIN_TABLES, EndpointSettings, Settings
 from gateway.config.model import Route as RouteSettings
 from gateway.connection_hooks import ConnectionHooks
+from gateway.core_metrics import show_core
 from gateway.error_pages import error_response
-from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError
+from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError, ShuttingDown
 from gateway.explaining import LiveExplainer
 from gateway.forward import SERVER, forward
 from gateway.lifecycle import Jobs, start_plugins, stop_plugins
@@ -75,9 +76,9 @@ class App:
         """The plugins of the whole gateway, in order, by name."""
         route_plugins = [loader.instances(route.plugins) for route in self.settings.routes]
         self.registry = loader.registry
-        ticker = Ticker()
+        self._ticker = Ticker()
         self.upstreams = {
-            name: Upstream(name, settings, self._balancer(name, source.name), ticker)
+            name: Upstream(name, settings, self._balancer(name, source.name), self._ticker)
             for name, settings in self.settings.upstreams.items()
         }
         self.tables = {table: self._read_table(table) for table in PLUGIN_TABLES}
@@ -117,29 +118,7 @@ class App:
         self._agreement = Agreement(self.bus, self.upstreams, names)
         for upstream in self.upstreams.values():
             upstream.on_change = partial(self._endpoint_changed, upstream.name)
-        self._register_metrics()
-
-    def _register_metrics(self) -> None:
-        add = self.metrics
-        add.counter("exchanges", "Requests that began since the configuration is in force", lambda: self.exchanges)
-        add.gauge("exchanges_in_flight", "Requests that have not ended", lambda: self.in_flight)
-        if any(way.has_edge for way in self.ways):
-            denied, failed = (
-                partial(getattr, self, "connections_denied"),
-                partial(getattr, self, "handshakes_failed"),
-            )
-            add.counter("edge_connections_denied", "Connections that a plugin denied", denied)
-            add.counter("edge_handshakes_failed", "Connections that ended before they were let in", failed)
-        for upstream in self.upstreams.values():
-            add.gauge(
-                "upstream_in_flight",
-                "Exchanges under way at the endpoints of an upstream",
-                partial(getattr, upstream, "in_flight"),
-                upstream=upstream.name,
-            )
-        for mirror in self.mirrors:
-            if mirror is not None:
-                mirror.show_in(add)
+        show_core(self)
 
     def _balancer(self, name: str, file: str) -> Balancer:
         choice = self.settings.upstreams[name].balancer
@@ -206,6 +185,10 @@ class App:
         await self._jobs.end()
         await stop_plugins(self._living, self)
         await self._leave()
+
+    def cut(self) -> None:
+        """Fail what waits for endpoints or reads from them: at the deadline of a drain, before `shutdown`."""
+        self._ticker.fail(ShuttingDown())
 
     async def _leave(self) -> None:
         self._agreement.end()

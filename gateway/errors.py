@@ -38,6 +38,15 @@ class PluginError(GatewayError):
     """A plugin broke its contract or raised while it answered for an exchange (fails closed)."""
 
 
+class ShuttingDown(GatewayError):
+    """The gateway, or this worker of it, stops, and the time for what is under way is over (`drain_timeout`)."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("cut at the deadline of a drain")
+
+
 class ClientError(GatewayError):
     """The client sent something that no gateway may pass on."""
 

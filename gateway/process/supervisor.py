@@ -31,6 +31,8 @@ from gateway.watching import watch_files
 
 log = logging.getLogger("gateway.supervisor")
 
+SAME_SIGNAL_SECONDS = 0.02
+"""Two signals to stop so close are one: timeout(1) and others tell a process and then its group."""
 DAY_SECONDS = 86400.0
 PROBATION_SECONDS = 1.0
 """So long the first worker with other certificates must live: a certificate that the server does not bear ends it
@@ -60,6 +62,8 @@ class Supervisor:
         self._is_impatient = asyncio.Event()
         self._limit = sockets.raise_descriptor_limit()
         self._started = time.monotonic()
+        self._terminated = 0.0
+        """When the last signal to stop came."""
         self._nursery = Nursery()
 
     async def run(self) -> None:
@@ -149,6 +153,10 @@ class Supervisor:
         log.info("log files are opened anew")
 
     def _terminate(self) -> None:
+        now = time.monotonic()
+        is_same, self._terminated = now - self._terminated < SAME_SIGNAL_SECONDS, now
+        if is_same:
+            return
         how = "exchanges in flight are finished first" if self._crew.is_serving else "not all workers are ready yet"
         log.info("stopping: %s", "at once" if self._stop.is_set() else how)
         if self._stop.is_set():

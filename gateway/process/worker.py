@@ -38,6 +38,9 @@ log = logging.getLogger("gateway.worker")
 HANDOVER_SECONDS = 1.0
 """Between leaving new connections to others and closing idle ones: what was just accepted gets its answer."""
 
+CUT_SECONDS = 1.0
+"""So long what is cut at the deadline of a drain may take to say so."""
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """mallopt(3)."""
 
@@ -59,7 +62,8 @@ class Worker:
         self._prepared: App | None = None
         self._listeners: list[HttpListener | EdgeListener] = []
         self._patrol: Patrol | None = None
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], App] = {}
+        """Apps of before, until their last exchange has ended."""
         self._drain_seconds = 30.0
         self._stopping = asyncio.Event()
         self._told: asyncio.Queue[tuple[str, Any, str]] = asyncio.Queue()
@@ -223,8 +227,8 @@ class Worker:
         if old is not None:
             old.is_retired = True
             task = asyncio.create_task(_retire(old))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._retiring[task] = old
+            task.add_done_callback(self._retiring.pop)
         self._link.send("worker.committed")
 
     def _has_other_ways(self, app: App) -> bool:
@@ -248,10 +252,18 @@ class Worker:
         stops = [asyncio.ensure_future(listener.stop()) for listener in self._listeners]
         if stops:
             _, late = await asyncio.wait(stops, timeout=max(0.1, self._drain_seconds - HANDOVER_SECONDS))
-            if late and self._app is not None:
-                log.warning("worker %d: %d exchanges cut at the deadline", self._index, self._app.in_flight)
+            if late:
+                await self._cut(late)
         if self._app is not None:
             await self._app.shutdown()
+
+    async def _cut(self, late: set[asyncio.Task[None]]) -> None:
+        """The deadline of a drain: clients get an answer if they have none, and the logs a line."""
+        apps = [app for app in (self._app, *self._retiring.values()) if app is not None]
+        log.warning("worker %d: %d exchanges cut at the deadline", self._index, sum(app.in_flight for app in apps))
+        for app in apps:
+            app.cut()
+        await asyncio.wait(late, timeout=CUT_SECONDS)
 
 
 async def _retire(app: App) -> None:

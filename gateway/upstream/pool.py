@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.config import model as config
-from gateway.errors import ConnectFailed, ConnectTimeout, NoEndpoint
+from gateway.errors import ConnectFailed, ConnectTimeout, GatewayError, NoEndpoint
 from gateway.light import as_task
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.http1 import Http1Connection
@@ -199,6 +199,14 @@ class ConnectionPool:
             oldest = now - seconds
             while self.idle and self.idle[0].idle_since < oldest:
                 self.idle.pop(0).close()
+
+    def fail(self, error: GatewayError) -> None:
+        """End with an error what waits for a connection and what uses one."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        for connection in list(self.busy):
+            connection.fail(error)
 
     def close(self) -> None:
         """Close what is idle now and what is busy when it is done."""

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gateway.errors import GatewayError
     from gateway.upstream.pool import ConnectionPool
 
 PERIOD_SECONDS = 0.1
@@ -32,6 +33,11 @@ class Ticker:
     def add(self, pool: ConnectionPool) -> None:
         """Look after a pool."""
         self._pools.append(pool)
+
+    def fail(self, error: GatewayError) -> None:
+        """End with an error whatever is under way in every pool."""
+        for pool in list(self._pools):
+            pool.fail(error)
 
     def wake(self) -> None:
         """Begin to tick; called by a pool that opens a connection."""

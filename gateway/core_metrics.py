@@ -1,0 +1,33 @@
+"""What the core itself shows in `gateway metrics`.
+
+Owns names and help texts. Counts nothing: the App and its parts do.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.app import App
+
+
+def show_core(app: App) -> None:
+    """Register what an App counts."""
+    add = app.metrics
+    add.counter("exchanges", "Requests that began since the configuration is in force", lambda: app.exchanges)
+    add.gauge("exchanges_in_flight", "Requests that have not ended", lambda: app.in_flight)
+    if any(way.has_edge for way in app.ways):
+        denied, failed = (partial(getattr, app, name) for name in ("connections_denied", "handshakes_failed"))
+        add.counter("edge_connections_denied", "Connections that a plugin denied", denied)
+        add.counter("edge_handshakes_failed", "Connections that ended before they were let in", failed)
+    for upstream in app.upstreams.values():
+        add.gauge(
+            "upstream_in_flight",
+            "Exchanges under way at the endpoints of an upstream",
+            partial(getattr, upstream, "in_flight"),
+            upstream=upstream.name,
+        )
+    for mirror in app.mirrors:
+        if mirror is not None:
+            mirror.show_in(add)
