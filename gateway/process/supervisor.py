@@ -22,6 +22,7 @@ from gateway.config.model import Listener, Settings
 from gateway.errors import ConfigurationError
 from gateway.listeners.tls import Certificates, check_certificates, served_files
 from gateway.process import admin, operations, sockets
+from gateway.process.backlogs import LOOK_SECONDS, Backlogs
 from gateway.process.crew import Crew
 from gateway.process.history import History
 from gateway.process.member import Member
@@ -65,6 +66,7 @@ class Supervisor:
         self._terminated = 0.0
         """When the last signal to stop came."""
         self._nursery = Nursery()
+        self._backlogs = Backlogs()
 
     async def run(self) -> None:
         """Serve until a signal ends it. Raises ConfigurationError if it cannot start."""
@@ -80,6 +82,7 @@ class Supervisor:
                 self._announce()
                 self._begin(watch_files(self._certificate_files, self.reload))
                 self._begin(self._warn_daily())
+                self._begin(self._watch_backlogs())
                 await self._stop.wait()
         finally:
             server.close()
@@ -269,6 +272,11 @@ class Supervisor:
                 self._certificates = replace(self._certificates, warnings=now.warnings)
             self._warn()
 
+    async def _watch_backlogs(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._backlogs.look(self._listening)
+
     def _warn(self) -> None:
         for line in self._certificates.warnings:
             log.warning(line)
@@ -315,9 +323,17 @@ class Supervisor:
             reply = await operations.answer(command, arguments, self._crew.living, publish)
         except ConfigurationError as error:
             return {"error": str(error)}
+        if "metrics" in reply:
+            reply["metrics"] += self._backlogs.samples()
         if "done" in reply:
             log.info("operator: %s", reply["done"])
         return reply
+
+    @property
+    def _listening(self) -> dict[str, socket.socket]:
+        """By where they really listen."""
+        keyed = [(self._sockets[key], listener) for key, listener in sockets.named(self._settings.listeners)]
+        return {sockets.bound_url(listener, bound): bound for bound, listener in keyed}
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -328,10 +344,7 @@ class Supervisor:
                 for each in self._crew.members
             ],
             "draining": self._crew.leaving,
-            "listeners": [
-                sockets.bound_url(listener, self._sockets[key])
-                for key, listener in sockets.named(self._settings.listeners)
-            ],
+            "listeners": list(self._listening),
             **self._history.as_data(),
         }
 

@@ -98,3 +98,16 @@ def test_a_client_that_leaves_ends_both(gateway, origin, slow):
         client.send(GET)
         other.wait_for_requests(1)
     wait_until(lambda: slow.open_now == other.open_now == 0, message="an attempt outlives its client")
+
+
+def test_clients_that_wait_to_be_accepted_are_told_of(gateway, origin):
+    site = gateway(endpoints=[origin()], listeners=[{"bind": "127.0.0.1:0", "max_connections": 2}])
+    with site.connect() as one, site.connect() as two, site.connect() as three:
+        assert one.request(GET).status == two.request(GET).status == 200
+        three.send(GET)
+        site.wait_for_log(f"listener {site.url}: clients wait to be accepted, 1 at the moment: all workers hold")
+        assert f'gateway_listener_waiting{{listener="{site.url}"}} 1' in site.command("metrics").stdout
+        one.close()
+        assert three.read_response().status == 200
+        site.wait_for_log(f"listener {site.url}: clients are accepted at once again")
+    assert f'gateway_listener_waiting{{listener="{site.url}"}} 0' in site.command("metrics").stdout
