@@ -363,8 +363,10 @@ class App:
         self, upstream: str, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str
     ) -> None:
         if self._is_started:  # else it is what others have said long ago
-            tell = log.warning if new is EndpointState.DOWN else log.info
-            tell("upstream %s: endpoint %s: %s → %s: %s", upstream, endpoint.name, old.value, new.value, reason)
+            up, every = self.upstreams[upstream].up, len(self.upstreams[upstream].endpoints)
+            level = logging.INFO if new is not EndpointState.DOWN else logging.WARNING if up else logging.ERROR
+            change = f"{old.value} → {new.value}: {reason}; {up} of {every} up"
+            log.log(level, "upstream %s: endpoint %s: %s", upstream, endpoint.name, change)
         self._observers.tell_endpoint(endpoint, old, new, reason)
 
     def __repr__(self) -> str:

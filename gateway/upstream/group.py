@@ -93,6 +93,11 @@ class Upstream:
             self._context = client_context(self.settings.tls)
         return self._context
 
+    @property
+    def up(self) -> int:
+        """How many endpoints are up."""
+        return sum(endpoint.state is EndpointState.UP for endpoint in self.endpoints)
+
     def find(self, name: str) -> Endpoint | None:
         """The endpoint of that name (`10.0.0.1:8000`)."""
         for endpoint in self.endpoints:

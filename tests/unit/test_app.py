@@ -338,7 +338,7 @@ def test_the_repr_counts(app):
     assert repr(app()).endswith("site.toml: 1 routes, 1 upstreams>")
 
 
-async def test_an_endpoint_that_goes_down_is_a_warning_and_its_way_back_is_not(with_plugins, caplog):
+async def test_the_last_endpoint_that_goes_down_is_an_error_and_its_way_back_is_not(with_plugins, caplog):
     caplog.set_level(logging.INFO, "gateway")
     app = with_plugins()
     await app.startup()
@@ -346,7 +346,7 @@ async def test_an_endpoint_that_goes_down_is_a_warning_and_its_way_back_is_not(w
     for state, reason in ((EndpointState.DOWN, "refused"), (EndpointState.UP, "answers")):
         app.mark("app", endpoint.name, "health", state, reason)
     told = [(record.levelname, record.getMessage().partition(f"{endpoint.name}: ")[2]) for record in caplog.records]
-    assert told[0] == ("WARNING", "up → down: refused")
+    assert told[0] == ("ERROR", "up → down: refused; 0 of 1 up")
     assert told[1][0] == "INFO"
     assert told[1][1].startswith("down → up")
     await app.shutdown()
