@@ -19,6 +19,7 @@ from gateway.errors import (
     UpstreamTimeout,
 )
 from gateway.file_body import FileBody, OpenFile
+from gateway.handshakes import HandshakeRefused, ServerContext
 from gateway.headers import Headers, folded_name
 from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
@@ -69,6 +70,7 @@ __all__ = [
     "FileBody",
     "FilePath",
     "GatewayError",
+    "HandshakeRefused",
     "Headers",
     "InMemory",
     "KeyPrefix",
@@ -84,6 +86,7 @@ __all__ = [
     "Response",
     "ResponseCut",
     "Secret",
+    "ServerContext",
     "Size",
     "StateKey",
     "TLSSession",

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.config.model import Limits, Listener
 from gateway.connection import Connection, Deny, TLSSession
+from gateway.handshakes import alert_of
 from gateway.listeners.client_hello import MAX_BYTES, read_client_hello
 from gateway.listeners.connections import LONGEST_PAUSE, ROUNDS, SHORTEST_PAUSE, Watched, address_of
 from gateway.listeners.exchange import Host
+from gateway.listeners.farewell import say_last
 from gateway.listeners.inner import Inner
 from gateway.listeners.peeking import Incomplete, peek
 from gateway.listeners.proxy_protocol import MAX_V2_BYTES, read_proxy_header
@@ -173,6 +175,9 @@ class EdgeListener:
         except (OSError, ValueError) as error:  # an SSLError is an OSError
             app.handshakes_failed += 1
             self._tell(connection, str(error))
+            alert = alert_of(error)
+            if alert:
+                await say_last(peer, alert)
         except Exception:
             log.exception("listener %s: %r failed", self.settings.label, connection)
         finally:
@@ -225,12 +230,14 @@ class EdgeListener:
         outer = Side(can_half_close=hello is None)
         terminator = app.ways[self._index].terminator
         context = terminator.context(hello) if terminator is not None and hello is not None else None
-        loop = asyncio.get_running_loop()
+        # A loop closes at once when a handshake fails: it gets a descriptor of its own, ours is for the alert.
+        taken = peer if context is None else peer.dup()
         try:
-            await loop.connect_accepted_socket(
-                lambda: outer, peer, ssl=context, ssl_shutdown_timeout=SHUTDOWN_SECONDS if context else None
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: outer, taken, ssl=context, ssl_shutdown_timeout=SHUTDOWN_SECONDS if context else None
             )
-            if hello is not None:
+            if context is not None and hello is not None:
+                peer.close()
                 connection.tls = session = _session(outer.transport.get_extra_info("ssl_object"), hello.server_name)
                 connection.is_encrypted, connection.speaks_http2 = True, session.alpn == "h2"
             inner = self._inner.get("2" if connection.speaks_http2 else "1") or next(iter(self._inner.values()))

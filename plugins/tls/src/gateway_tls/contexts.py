@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from gateway import UnfitPair, load_pair
+from gateway import ServerContext, UnfitPair, load_pair
 from gateway_tls.settings import ClientCertificates, ListenerKeys, Pair
 from gateway_tls.tickets import resume_nothing
 
@@ -26,7 +26,7 @@ class UnfitFile(ValueError):
 
 def server_context(keys: ListenerKeys, pair: Pair, where: str, protocols: tuple[str, ...]) -> ssl.SSLContext:
     """A context that serves one certificate. Raises UnfitFile; `where` is the key path of the pair."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     is_modern = keys.policy == "modern" or keys.min_version == "1.3"
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if is_modern else ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)

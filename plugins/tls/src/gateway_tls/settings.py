@@ -53,7 +53,7 @@ class ListenerKeys(PluginConfig):
     """The oldest version of TLS; without it, what the policy says."""
     unknown_name: Literal["first", "refuse"] = "first"
     """What becomes of a client that wants a host which no certificate has, or names none: it gets the `first`
-    certificate, or is closed on."""
+    certificate, or the alert `unrecognized_name`."""
     client: ClientCertificates | None = None
     """Certificates that clients show; without it nobody is asked for one."""
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import App, ClientHello, ConfigurationError, hookimpl, watch_files
+from gateway import App, ClientHello, ConfigurationError, HandshakeRefused, hookimpl, watch_files
 from gateway_tls.certificates import ByName, Facts, days_left, read_facts
 from gateway_tls.contexts import UnfitFile, server_context
 from gateway_tls.settings import ListenerKeys
@@ -60,7 +60,7 @@ class Termination:
         self._has_told = False
 
     def context(self, hello: ClientHello) -> ssl.SSLContext:
-        """The context of the certificate that is for the host which the client wants."""
+        """The context of the certificate that is for the host which the client wants. Raises HandshakeRefused."""
         if self._acme is not None:
             answer = self._acme.answer(hello)
             if answer is not None:
@@ -70,7 +70,7 @@ class Termination:
         if found is not None:
             return found
         if self._keys.unknown_name == "refuse":
-            raise ValueError(f"no certificate is for {hello.server_name!r}")
+            raise HandshakeRefused("no certificate is for the host that it wants", "unrecognized_name")
         return contexts.every[0]
 
     def _load(self) -> Contexts:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gateway import App, ClientHello, ConfigurationError, InMemory
+from gateway import App, ClientHello, ConfigurationError, HandshakeRefused, InMemory
 from gateway_tls.acme.keys import challenge_answer, stand_in
 from gateway_tls.acme.pending import Pending
 from gateway_tls.acme.renewing import JOB, Renewal
@@ -68,14 +68,17 @@ class Automatic:
         return self._stand_in
 
     def answer(self, hello: ClientHello) -> ssl.SSLContext | None:
-        """The answer to a challenge, if that is what a client wants (RFC 8737, 3). Raises ValueError if none is."""
+        """The answer to a challenge, if that is what a client wants (RFC 8737, 3).
+
+        Raises HandshakeRefused if none is pending.
+        """
         if hello.alpn != (ALPN,):
             return None
         host = hello.server_name
         found = self._answers.get(host)
         if found is None:
             if host not in self._authorizations:
-                raise ValueError(f"no challenge is pending for {host!r}")
+                raise HandshakeRefused("no challenge is pending for its host", "no_application_protocol")
             found = self._answers[host] = _answering(host, self._authorizations[host])
         return found
 

@@ -1,0 +1,129 @@
+"""Handshakes that come to nothing: the client is told why by an alert (RFC 8446, 6)."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.testing import Authority, Certificate, GatewayProcess, require_program, wait_until
+
+GET = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+PLAIN, CLIENTS, MODERN, STRICT, HTTP1 = range(5)
+
+
+@pytest.fixture(scope="module")
+def served(authority: Authority) -> Certificate:
+    return authority.issue("a.test")
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("clients"), "Clients")
+
+
+@pytest.fixture(scope="module")
+def edge(module_gateway, module_origin, served, clients) -> GatewayProcess:
+    pairs = {"certificates": [{"cert": served.cert, "key": served.key}]}
+    every = [
+        {"tls": pairs},
+        {"tls": {**pairs, "client": {"ca": clients.cert, "mode": "required"}}},
+        {"tls": {**pairs, "policy": "modern"}},
+        {"tls": {**pairs, "unknown_name": "refuse"}},
+        {"tls": pairs, "http": "1"},
+    ]
+    listeners = [{"bind": "127.0.0.1:0", "handshake_timeout": "2s", **each} for each in every]
+    return module_gateway(endpoints=[module_origin()], plugins=["tls"], listeners=listeners)
+
+
+def client_context(
+    authority: Authority, version: str = "1.3", who: Certificate | None = None, alpn: tuple[str, ...] = ()
+) -> ssl.SSLContext:
+    made = ssl.create_default_context(cafile=str(authority.cert))
+    made.maximum_version = VERSIONS[version]
+    if who is not None:
+        made.load_cert_chain(who.cert, who.key)
+    if alpn:
+        made.set_alpn_protocols(list(alpn))
+    return made
+
+
+def told(edge: GatewayProcess, listener: int, tls: ssl.SSLContext, name: str = "a.test") -> str:
+    """What OpenSSL makes of the end of a connection over which a request is sent if the handshake goes well."""
+    try:
+        with edge.connect(listener, tls=tls, server_name=name) as client:
+            client.send(GET)
+            return f"an answer: {client.receive()!r}"
+    except ssl.SSLError as error:
+        return error.reason
+
+
+# -- what the client is told ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [("1.2", "SSLV3_ALERT_HANDSHAKE_FAILURE"), ("1.3", "TLSV13_ALERT_CERTIFICATE_REQUIRED")],
+)
+def test_a_client_without_a_certificate_hears_that_it_needs_one(edge, authority, version, reason):
+    assert told(edge, CLIENTS, client_context(authority, version)) == reason
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_with_a_foreign_certificate_hears_that_nobody_knows_its_authority(
+    edge, authority, served, version
+):
+    assert told(edge, CLIENTS, client_context(authority, version, served)) == "TLSV1_ALERT_UNKNOWN_CA"
+
+
+def test_a_client_that_knows_old_versions_only_hears_that(edge, authority):
+    assert told(edge, MODERN, client_context(authority, "1.2")) == "TLSV1_ALERT_PROTOCOL_VERSION"
+
+
+def test_a_client_that_wants_an_unknown_host_hears_that(edge, authority):
+    assert told(edge, STRICT, client_context(authority), "other.test") == "TLSV1_UNRECOGNIZED_NAME"
+
+
+def test_a_client_that_has_sent_much_already_hears_it_nevertheless(edge, authority):
+    """What is unread at the end would have the system send a reset, which overtakes the alert."""
+    with edge.connect(CLIENTS, tls=client_context(authority), server_name="a.test") as client:
+        client.send(b"x" * 500_000)
+        with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
+            client.receive()
+
+
+def test_a_client_that_stays_is_closed_on(edge, authority):
+    with edge.connect(STRICT) as client:
+        client.send(hello(client_context(authority), "other.test"))
+        assert client.read_until_closed() == b"\x15\x03\x01\x00\x02\x02\x70"
+        wait_until(lambda: open_at(edge, STRICT) == 0)
+
+
+def hello(tls: ssl.SSLContext, name: str) -> bytes:
+    """What a client sends first."""
+    sent = ssl.MemoryBIO()
+    client = tls.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read()
+
+
+def open_at(edge: GatewayProcess, listener: int) -> int:
+    """Connections to a listener for which a process still has a descriptor (proc(5): they have an inode)."""
+    end = f"0100007F:{edge.listening[listener].port:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[1] == end and line[3] != "0A" and line[9] != "0" for line in lines)
+
+
+def test_openssl_shows_the_alerts(edge, authority):
+    def shown(listener: int, *options: str) -> str:
+        command = [require_program("openssl"), "s_client", "-connect", f"127.0.0.1:{edge.listening[listener].port}"]
+        command += ["-servername", "a.test", "-CAfile", str(authority.cert), "-ign_eof", *options]
+        done = subprocess.run(command, input=GET, capture_output=True, timeout=20, check=False)
+        return (done.stdout + done.stderr).decode(errors="replace")
+
+    assert "alert certificate required" in shown(CLIENTS)
+    assert "alert protocol version" in shown(MODERN, "-tls1_2")
