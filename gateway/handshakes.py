@@ -1,6 +1,6 @@
-"""TLS handshakes that come to nothing: what the client is told by an alert.
+"""TLS handshakes that come to nothing: what the client is told, by an alert, and what the log is told.
 
-Owns the alerts (RFC 8446, 6). Makes no handshake and holds no socket.
+Owns the words and the alerts (RFC 8446, 6). Makes no handshake and holds no socket.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from typing import Literal, cast
 _NUMBERS = {"unrecognized_name": 112, "no_application_protocol": 120}
 """RFC 6066, 3; RFC 7301, 3.2."""
 
+_CLIENTS_ALERT = ("SSLV3_ALERT_", "TLSV1_ALERT_", "TLSV13_ALERT_")
+"""What OpenSSL's names begin with for alerts that the peer has sent."""
+
 
 class HandshakeRefused(ValueError):
     """There will be no handshake with this client, which is told why by an alert."""
 
     def __init__(self, reason: str, alert: Literal["unrecognized_name", "no_application_protocol"]) -> None:
-        """`reason` is for the log."""
+        """`reason` is for the log, the same for all clients of a kind."""
         super().__init__(reason)
         self.alert = alert
 
@@ -66,3 +69,19 @@ def alert_of(error: Exception) -> bytes:
         return b"\x15\x03\x01\x00\x02\x02%c" % _NUMBERS[error.alert]
     alert: bytes = getattr(error, "alert", b"")
     return alert
+
+
+def reason_of(error: Exception) -> str:
+    """Why a handshake failed, in words for a person."""
+    if not isinstance(error, ssl.SSLError) or not error.reason:
+        return getattr(error, "strerror", None) or str(error) or "the client left within the handshake"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the client's certificate is not valid: {error.verify_message}"
+    for beginning in _CLIENTS_ALERT:
+        if error.reason.startswith(beginning):
+            return f"the client refuses: {_words(error.reason.removeprefix(beginning))}"
+    return _words(error.reason)
+
+
+def _words(reason: str) -> str:
+    return reason.replace("_", " ").lower()

@@ -11,20 +11,20 @@ import logging
 import socket
 import ssl
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.model import Limits, Listener
-from gateway.connection import Connection, Deny, TLSSession
-from gateway.handshakes import alert_of
+from gateway.connection import Connection, TLSSession
+from gateway.handshakes import alert_of, reason_of
 from gateway.listeners.client_hello import MAX_BYTES, read_client_hello
 from gateway.listeners.connections import LONGEST_PAUSE, ROUNDS, SHORTEST_PAUSE, Watched, address_of
 from gateway.listeners.exchange import Host
 from gateway.listeners.farewell import say_last
 from gateway.listeners.inner import Inner
-from gateway.listeners.peeking import Incomplete, peek
+from gateway.listeners.peeking import Incomplete, NothingSaid, peek
 from gateway.listeners.proxy_protocol import MAX_V2_BYTES, read_proxy_header
 from gateway.listeners.relay import Side
+from gateway.listeners.telling import Telling
 
 if TYPE_CHECKING:
     from gateway.app import App
@@ -33,9 +33,11 @@ log = logging.getLogger("gateway.listeners")
 
 ACCEPT_AT_ONCE = 64
 """So many are accepted before the loop turns to what else there is."""
-DENIALS_SECONDS = WARNINGS_SECONDS = 10.0
+WARNINGS_SECONDS = 10.0
 SHUTDOWN_SECONDS = 120.0
 """For the last of a response that the system holds, and the client's word that it has it, over TLS."""
+MAX_NAME = 253
+"""Of a host's name (RFC 1035 2.3.4), so much of what a client calls one is told."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """RFC 9113 3.4."""
 ACCEPT_LATER_SECONDS = 0.1
@@ -54,7 +56,8 @@ class EdgeListener:
         mode = settings.http_mode
         versions = ("1", "2") if mode == "auto" else (mode,)
         self._inner = {version: Inner(version, settings, limits, app) for version in versions}
-        self._denials: Counter[str] = Counter()
+        self._denials = Telling(settings.label, "denied")
+        self._failures = Telling(settings.label, "no handshake with")
         self._is_accepting = False
         self._warned = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -165,19 +168,16 @@ class EdgeListener:
                 has_passed = denied is None
                 if denied is not None:
                     app.connections_denied += 1
-                    return self._tell_denied(connection, denied)
+                    return self._denials.tell(_name(connection.client), denied.reason)
                 outer = await self._hand_on(app, connection, peer)
             self._arriving.discard(asyncio.current_task())
             await outer.lost
         except TimeoutError:
             app.handshakes_failed += 1
-            self._tell(connection, f"its handshake took more than {seconds:g} s")
+            self._failures.tell(_who(connection), f"it took more than {seconds:g} s")
         except (OSError, ValueError) as error:  # an SSLError is an OSError
             app.handshakes_failed += 1
-            self._tell(connection, str(error))
-            alert = alert_of(error)
-            if alert:
-                await say_last(peer, alert)
+            await self._refuse(connection, peer, error)
         except Exception:
             log.exception("listener %s: %r failed", self.settings.label, connection)
         finally:
@@ -193,21 +193,15 @@ class EdgeListener:
             self._warned = now
             log.warning("listener %s: %s", self.settings.label, what)
 
-    def _tell(self, connection: Connection, what: str) -> None:
-        log.debug("listener %s: %r: %s", self.settings.label, connection, what)
-
-    def _tell_denied(self, connection: Connection, denied: Deny) -> None:
-        """Tell of the first, and of the others how many they were: a flood of them must not flood the log."""
-        if not self._denials:
-            log.info("listener %s: denied %s: %s", self.settings.label, connection.client, denied.reason)
-            asyncio.get_running_loop().call_later(DENIALS_SECONDS, self._count_denials)
-        self._denials[denied.reason] += 1
-
-    def _count_denials(self) -> None:
-        told, self._denials = self._denials, Counter()
-        for reason, count in told.items():
-            seconds = DENIALS_SECONDS
-            log.info("listener %s: denied %d within %g s: %s", self.settings.label, count, seconds, reason)
+    async def _refuse(self, connection: Connection, peer: socket.socket, error: Exception) -> None:
+        """Tell the log why there was no handshake, and the client, where TLS has a word for it."""
+        if isinstance(error, NothingSaid | _NotHandedOn):  # as health checks do; and what a warning tells of
+            log.debug("listener %s: %r: %s", self.settings.label, connection, error)
+            return
+        self._failures.tell(_who(connection), reason_of(error))
+        alert = alert_of(error)
+        if alert:
+            await say_last(peer, alert)
 
     async def _look_ahead(self, app: App, connection: Connection, peer: socket.socket) -> None:
         """What the connection begins with, before anybody answers."""
@@ -253,10 +247,24 @@ class EdgeListener:
             await inner.open(connection, outer)
         except OSError as error:  # not the client's fault
             self._warn(f"a connection cannot be handed on: {error.strerror}")
-            raise
+            raise _NotHandedOn(error.strerror) from error
 
     def __repr__(self) -> str:
         return f"<EdgeListener {self.settings.url}: {len(self._tasks)} connections>"
+
+
+class _NotHandedOn(OSError):
+    """Our own server took no connection; the log has it already."""
+
+
+def _name(client: str) -> str:
+    return client or "a Unix socket"
+
+
+def _who(connection: Connection) -> str:
+    """The client, and the host that it wants: its own word, in which anything may stand."""
+    wanted = connection.hello.server_name if connection.hello is not None else ""
+    return f"{_name(connection.client)}, which wants {wanted[:MAX_NAME]!r}" if wanted else _name(connection.client)
 
 
 def _skip(peer: socket.socket, size: int) -> None:

@@ -24,16 +24,20 @@ class Incomplete(Exception):
         self.wanted = wanted
 
 
+class NothingSaid(ConnectionResetError):
+    """The peer has left without a word, as those do that only want to know whether somebody is there."""
+
+
 async def peek(peer: socket.socket, read: Callable[[bytes], T], most: int) -> T:
     """What `read` makes of the first bytes. It raises Incomplete as long as it wants more.
 
-    Raises ConnectionError if the peer ends before that, ValueError if more than `most` bytes are wanted, and what
-    `read` raises. Waits for ever: the caller sets a deadline.
+    Raises ConnectionError if the peer ends before that (NothingSaid if it has said nothing), ValueError if more
+    than `most` bytes are wanted, and what `read` raises. Waits for ever: the caller sets a deadline.
     """
     wanted, seen = 1, -1
     try:
         while True:
-            data = _look(peer, most)
+            data = _look(peer, most, seen > 0)
             if len(data) >= wanted:
                 try:
                     return read(data)
@@ -50,13 +54,17 @@ async def peek(peer: socket.socket, read: Callable[[bytes], T], most: int) -> T:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
-def _look(peer: socket.socket, most: int) -> bytes:
+def _look(peer: socket.socket, most: int, has_begun: bool) -> bytes:
     try:
         data = peer.recv(most, socket.MSG_PEEK)
     except BlockingIOError:
         return b""
-    if not data:
-        raise ConnectionResetError("the peer has left")
+    except ConnectionResetError:
+        if has_begun:
+            raise
+        data = b""
+    if not data:  # what has come is there to be looked at, even when its sender has left
+        raise NothingSaid("the peer has left without a word")
     return data
 
 

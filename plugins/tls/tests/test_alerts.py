@@ -1,7 +1,9 @@
-"""Handshakes that come to nothing: the client is told why by an alert (RFC 8446, 6)."""
+"""Handshakes that come to nothing: the client is told why by an alert (RFC 8446, 6), and so is the log."""
 
 from __future__ import annotations
 
+import re
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -127,3 +129,51 @@ def test_openssl_shows_the_alerts(edge, authority):
 
     assert "alert certificate required" in shown(CLIENTS)
     assert "alert protocol version" in shown(MODERN, "-tls1_2")
+
+
+# -- what the log is told ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def logging_site(gateway, origin, served, clients) -> GatewayProcess:
+    tls = {"certificates": [{"cert": served.cert, "key": served.key}], "client": {"ca": clients.cert}}
+    return gateway(endpoints=[origin()], plugins=["tls"], listeners=[{"bind": "127.0.0.1:0", "tls": tls}])
+
+
+def lines(site: GatewayProcess) -> list[str]:
+    return re.findall("no handshake with .*", site.log)
+
+
+def test_the_first_that_fails_is_told_with_address_host_and_reason(logging_site, authority, clients):
+    site = logging_site
+    for _ in range(3):
+        assert told(site, 0, client_context(authority)) == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    wait_until(lambda: "gateway_edge_handshakes_failed_total 3" in site.command("metrics").stdout)
+    (line,) = lines(site)
+    assert line == "no handshake with 127.0.0.1, which wants 'a.test': peer did not return a certificate"
+    with site.connect(tls=client_context(authority, who=clients.issue("alice")), server_name="a.test") as client:
+        assert client.request(GET).status == 200
+
+
+def test_whoever_only_looks_whether_somebody_is_there_is_not_told_of(logging_site):
+    site = logging_site
+    for _ in range(3):
+        socket.create_connection(site.address).close()
+    with site.connect() as client:
+        client.reset()
+    wait_until(lambda: "gateway_edge_handshakes_failed_total 4" in site.command("metrics").stdout)
+    assert lines(site) == []
+
+
+def test_a_host_that_a_client_makes_up_brings_no_line_of_its_own_into_the_log(logging_site, authority):
+    site = logging_site
+    data = bytearray(hello(client_context(authority), "a" * 20 + ".test"))
+    at = data.index(b"a" * 20)
+    data[at : at + 20] = b"a\nlistener forged: b"
+    with site.connect() as client:
+        client.send(bytes(data))
+        client.stop_sending()
+        client.read_until_closed()
+    wait_until(lambda: lines(site))
+    assert "'a\\nlistener forged: b.test'" in lines(site)[0]
+    assert "\nlistener forged" not in site.log
