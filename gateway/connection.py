@@ -29,7 +29,7 @@ class TLSSession:
     server_name: str = ""
     """The host that the client wanted; empty if it named none."""
     alpn: str = ""
-    """`h2`, `http/1.1`, or empty."""
+    """`h2`, `http/1.1`, `http/1.0`, or empty."""
     certificate: bytes | None = None
     """The client's certificate (DER), if it was asked for one, gave one, and that was valid."""
 

@@ -19,7 +19,8 @@ from gateway.registry import Registry
 
 TERMINATOR = "terminator"
 """The kind of strategy; there is one, which the plugin `tls` brings."""
-_PROTOCOLS = {"1": ("http/1.1",), "2": ("h2",), "auto": ("h2", "http/1.1")}
+_HTTP1 = ("http/1.1", "http/1.0")
+_PROTOCOLS = {"1": _HTTP1, "2": ("h2",), "auto": ("h2", *_HTTP1)}
 
 
 class Terminator(Protocol):
@@ -30,7 +31,10 @@ class Terminator(Protocol):
     """
 
     def context(self, hello: ClientHello) -> ssl.SSLContext:
-        """What to answer a client with. Raises ValueError to close the connection. Synchronous and quick."""
+        """What to answer a client with, best a ServerContext. Synchronous and quick.
+
+        Raises HandshakeRefused for an alert, ValueError to close the connection without a word.
+        """
         ...
 
 

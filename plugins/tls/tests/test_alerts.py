@@ -89,6 +89,24 @@ def test_a_client_that_wants_an_unknown_host_hears_that(edge, authority):
     assert told(edge, STRICT, client_context(authority), "other.test") == "TLSV1_UNRECOGNIZED_NAME"
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("listener", "offered"), [(PLAIN, "foo"), (HTTP1, "h2"), (PLAIN, "acme-tls/1")])
+def test_a_client_that_offers_no_protocol_of_ours_hears_that(edge, authority, version, listener, offered):
+    """RFC 7301, 3.2."""
+    with edge.connect(listener) as client:
+        client.send(hello(client_context(authority, version, alpn=(offered,)), "a.test"))
+        assert client.read_until_closed() == b"\x15\x03\x01\x00\x02\x02\x78"
+
+
+@pytest.mark.parametrize(
+    ("offered", "agreed"), [(("foo", "http/1.1"), "http/1.1"), (("http/1.0",), "http/1.0"), ((), None)]
+)
+def test_one_common_protocol_is_enough_and_so_is_none_at_all(edge, authority, offered, agreed):
+    with edge.connect(PLAIN, tls=client_context(authority, alpn=offered), server_name="a.test") as client:
+        assert client.socket.selected_alpn_protocol() == agreed
+        assert client.request(GET).status == 200
+
+
 def test_a_client_that_has_sent_much_already_hears_it_nevertheless(edge, authority):
     """What is unread at the end would have the system send a reset, which overtakes the alert."""
     with edge.connect(CLIENTS, tls=client_context(authority), server_name="a.test") as client:
@@ -129,6 +147,7 @@ def test_openssl_shows_the_alerts(edge, authority):
 
     assert "alert certificate required" in shown(CLIENTS)
     assert "alert protocol version" in shown(MODERN, "-tls1_2")
+    assert "alert no application protocol" in shown(PLAIN, "-alpn", "foo")
 
 
 # -- what the log is told ------------------------------------------------------------------------------------------

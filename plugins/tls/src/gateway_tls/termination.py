@@ -48,6 +48,7 @@ class Termination:
     def __init__(self, config: ListenerKeys, protocols: tuple[str, ...]) -> None:
         self._keys = config
         self._protocols = protocols
+        self._spoken = frozenset(protocols)
         self._acme: Automatic | None = None
         try:
             if config.acme is not None:
@@ -65,6 +66,9 @@ class Termination:
             answer = self._acme.answer(hello)
             if answer is not None:
                 return answer
+        # Python's `ssl` goes on without a protocol where none is common (against RFC 7301, 3.2).
+        if hello.alpn and self._spoken.isdisjoint(hello.alpn):
+            raise HandshakeRefused("it speaks none of our protocols (ALPN)", "no_application_protocol")
         contexts = self._contexts
         found = contexts.by_name.find(hello.server_name)
         if found is not None:
