@@ -24,7 +24,7 @@ from gateway.config.model import PLUGIN_TABLES, EndpointSettings, Settings
 from gateway.config.model import Route as RouteSettings
 from gateway.connection_hooks import ConnectionHooks
 from gateway.core_metrics import show_core
-from gateway.error_pages import error_response
+from gateway.error_pages import SERVED_METHODS, error_response
 from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError, ShuttingDown
 from gateway.explaining import LiveExplainer
 from gateway.forward import SERVER, forward
@@ -40,7 +40,7 @@ from gateway.upstream.agreement import Agreement, publish_endpoints, publish_mar
 from gateway.upstream.balancer import Balancer, First
 from gateway.upstream.endpoint import Endpoint, EndpointState
 from gateway.upstream.group import Upstream
-from gateway.upstream.message import end_forwarding, end_named, has_forwarding
+from gateway.upstream.message import end_forwarding, end_named, has_forwarding, take_hop
 from gateway.upstream.ticker import Ticker
 from gateway.ways import ways_of
 
@@ -238,6 +238,8 @@ class App:
                     response = said
                 else:
                     response, limit = await pipeline.ask(exchange)
+            if response is None and exchange.request.method == "OPTIONS" and not take_hop(exchange.request.headers):
+                response = Response(204, {"allow": SERVED_METHODS})
             if response is None and route.act is not None:
                 response = route.act(exchange)
             if response is not None:

@@ -65,6 +65,9 @@ _PROTO = {
     "wss": (b"x-forwarded-proto", b"https"),
 }
 
+_MAX_HOPS_DIGITS = 9
+"""A greater number of hops is taken for the greatest with so many: we need not know it (RFC 9110 7.6.2)."""
+
 _NAMES_NOTHING = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close", b"", b"upgrade", b"Upgrade"))
 
 
@@ -101,6 +104,22 @@ def end_forwarding(headers: Headers) -> None:
     Before any plugin sees the request, for the same reason: an operator's own `X-Forwarded-Prefix` is to arrive.
     """
     headers.raw[:] = [field for field in headers.raw if folded_name(field[0]) not in _FOLDED_FORWARDING]
+
+
+def take_hop(headers: Headers) -> bool:
+    """Count this hop in the Max-Forwards of an OPTIONS request; False if it may not go further (RFC 9110 7.6.2).
+
+    For other methods the field means nothing, and one that is no number says nothing.
+    """
+    values = headers.get_all(b"max-forwards")
+    if len(values) != 1 or not values[0].isdigit():
+        return True
+    digits = values[0].lstrip(b"0")
+    if not digits:
+        return False
+    left = int(digits) - 1 if len(digits) <= _MAX_HOPS_DIGITS else 10**_MAX_HOPS_DIGITS - 1
+    headers.set(b"max-forwards", b"%d" % left)
+    return True
 
 
 def outgoing_headers(request: Request, host: bytes | None, is_trusted: bool) -> RawHeaders:

@@ -183,3 +183,25 @@ def test_host_is_a_literal_if_so_configured(hosts, app):
 def test_a_path_without_a_route_is_not_found(hosts, app):
     assert hosts.get("/elsewhere").status == 404
     assert app.requests == []
+
+
+# -- Max-Forwards --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [b"/", b"*"])
+def test_options_that_may_go_no_further_are_answered_here(site, app, target):
+    """RFC 9110 7.6.2."""
+    answer = site.request(b"OPTIONS %b HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n" % target)
+    assert answer.status == 204
+    assert b"OPTIONS" in (answer.header("allow") or b"")
+    assert app.requests == []
+
+
+def test_options_go_on_with_one_hop_less(site, app):
+    site.request(b"OPTIONS / HTTP/1.1\r\nHost: a\r\nMax-Forwards: 3\r\n\r\n")
+    assert app.last.header_all("max-forwards") == [b"2"]
+
+
+def test_for_other_methods_it_means_nothing(site, app):
+    assert site.get("/", b"Max-Forwards: 0").status == 200
+    assert app.last.header_all("max-forwards") == [b"0"]

@@ -16,6 +16,7 @@ from gateway.upstream.message import (
     incoming_headers,
     outgoing_headers,
     request_head,
+    take_hop,
 )
 
 OURS = {b"host", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
@@ -180,3 +181,27 @@ class TestResponses:
     def test_fields_that_connection_names_end_here_and_cookies_do_not(self):
         raw = [(b"connection", b"x-a, set-cookie"), (b"x-a", b"1"), (b"set-cookie", b"a"), (b"set-cookie", b"b")]
         assert incoming_headers(raw) == [(b"set-cookie", b"a"), (b"set-cookie", b"b")]
+
+
+class TestMaxForwards:
+    @pytest.mark.parametrize(
+        ("given", "sent"),
+        [
+            (b"1", b"0"), (b"10", b"9"), (b"007", b"6"), (b"1000000000", b"999999999"), (b"9" * 5000, b"9" * 9),
+            (b"-1", b"-1"), (b"", b""), (b"1, 2", b"1, 2"), (b"x", b"x"), (b"1.5", b"1.5"),
+        ],
+    )  # fmt: skip
+    def test_one_less_goes_on_and_what_is_no_number_stays(self, given, sent):
+        headers = Headers([(b"max-forwards", given)])
+        assert take_hop(headers)
+        assert headers.raw == [(b"max-forwards", sent)]
+
+    @pytest.mark.parametrize("given", [b"0", b"00", b"0" * 5000])
+    def test_at_nothing_it_ends(self, given):
+        assert not take_hop(Headers([(b"max-forwards", given)]))
+
+    def test_without_one_or_with_several_nothing_is_counted(self):
+        for values in ((), (b"0", b"1")):
+            headers = Headers([(b"max-forwards", value) for value in values])
+            assert take_hop(headers)
+            assert headers.get_all(b"max-forwards") == list(values)
