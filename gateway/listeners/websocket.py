@@ -4,13 +4,17 @@ Owns the client's side of a tunnel, the relay of messages and close codes, and t
 Does not choose endpoints (`gateway.tunnel`) and does not know frames.
 
 What Granian's ASGI leaves open: it answers the client's pings itself, tells no reason of a client's close and no
-difference between a close without a code and a lost connection (both 1005), and its 101 takes a subprotocol but
-no further fields. A handshake without a key or of another version than 13 it answers itself.
+difference between a close without a code, a lost connection, and a client that it will not read any further (all
+1005): one that breaks the protocol, or sends a frame of more than 16 MiB or a message of more than 64, which nobody
+can set. So none of it is an error in the record of an exchange; the client is told by a close frame that goes out
+only where it has not closed itself. The 101 takes a subprotocol but no further fields. A handshake without a key or
+of another version than 13 Granian answers itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterable
@@ -35,7 +39,11 @@ log = logging.getLogger("gateway.listeners")
 GOING_AWAY = 1001
 NO_CODE = 1005
 """Never sent: it says that a close frame came without a code (RFC 6455 7.4.1)."""
+POLICY_VIOLATION = 1008
+"""For whatever has no better code, or where we do not know which of several (RFC 6455 7.4.1)."""
 INTERNAL_ERROR = 1011
+UNREAD = "a frame over 16 MiB, a message over 64 MiB, or a breach of RFC 6455"
+"""What Granian may have found; a reason has 123 bytes at most."""
 
 MAX_REFUSAL_BYTES = 1024 * 1024
 """Granian takes the body of a refused handshake in one piece."""
@@ -274,6 +282,10 @@ class Relay:
             code = sendable(end.code, INTERNAL_ERROR)
             if code is not None:  # Granian ends with a frame without a code of its own accord.
                 await self._close_client(code, end.reason)
+        elif end.code == NO_CODE:
+            # Granian holds it back if the client has closed, by a frame or altogether; else it has failed it.
+            with contextlib.suppress(RuntimeError):
+                await self._close_client(POLICY_VIOLATION, UNREAD)
         if end.by != "endpoint":
             await self._endpoint.shut(sendable(end.code, GOING_AWAY), end.reason)
 
