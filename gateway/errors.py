@@ -23,17 +23,6 @@ class ConfigurationError(GatewayError):
     """The configuration cannot be used: the message names the file, the key path and the mend."""
 
 
-def refusal(file: str, plugin: str, error: BaseException) -> str:
-    """What a plugin says of why it does not start, behind its place: `site.toml: plugins.static: …`."""
-    if isinstance(error, ConfigurationError):
-        said = str(error)
-    elif isinstance(error, OSError) and error.strerror:
-        said = ": ".join(filter(None, (str(error.filename or ""), error.strerror)))
-    else:
-        said = f"failed in startup: {str(error) or repr(error)}"
-    return f"{file}: plugins.{plugin}: {said}"
-
-
 class PluginError(GatewayError):
     """A plugin broke its contract or raised while it answered for an exchange (fails closed)."""
 

@@ -14,7 +14,8 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gateway.errors import FAILURES, PluginError, is_cancelled, refusal
+from gateway.errors import FAILURES, PluginError, is_cancelled
+from gateway.failures import refusal
 from gateway.pipeline import order_hooks
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ async def _start(name: str, plugin: object, app: App, deadline: float) -> None:
             raise
         if limit.expired():
             raise PluginError(f"plugin {name!r}: its startup has not returned within {MAX_SECONDS:g} s") from None
-        raise PluginError(refusal(app.source.name, name, error)) from error
+        raise PluginError(refusal(app.source.name, name, plugin, error)) from error
 
 
 @contextmanager

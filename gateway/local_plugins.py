@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import re
 import sys
-import traceback
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -17,9 +15,7 @@ from types import CodeType, ModuleType
 from gateway.config.model import PluginUse
 from gateway.config.types import nearest
 from gateway.errors import FAILURES, ConfigurationError
-
-LINK = re.compile(r"\s*For further information visit \S+")
-"""What pydantic adds to each of its errors."""
+from gateway.failures import said
 
 
 def from_file(use: PluginUse, base: str, modules: dict[Path, ModuleType]) -> tuple[type, str]:
@@ -56,7 +52,7 @@ def _import_file(path: Path, where: str) -> ModuleType:
         spec.loader.exec_module(module)
     except FAILURES as error:
         sys.modules.pop(name, None)
-        told = f"{said(error, path)}{_hint(error, path)}"
+        told = f"{said(error, name)}{_hint(error, path)}"
         raise ConfigurationError(f"{where}: {path} cannot be imported: {told}") from error
     return module
 
@@ -66,17 +62,6 @@ class _FromSource(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)
-
-
-def said(error: BaseException, path: Path | None = None) -> str:
-    """What went wrong in a file, and in which line: of `path`, if it is that far, for the mend is there."""
-    if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if path is not None and frame.filename == str(path)]
-    last = (own or frames)[-1]
-    text = " ".join(LINK.sub("", str(error)).split())
-    return f"{Path(last.filename).name} line {last.lineno}: {type(error).__name__}: {text}"
 
 
 def _hint(error: BaseException, path: Path) -> str:

@@ -21,7 +21,8 @@ from gateway.config.model import PLUGIN_TABLES, Choice, PluginUse
 from gateway.config.types import nearest
 from gateway.contract import check_balancer, check_balancer_class, check_config, check_plugin, takes
 from gateway.errors import FAILURES, ConfigurationError
-from gateway.local_plugins import from_file, refuse_bare_file, said
+from gateway.failures import said
+from gateway.local_plugins import from_file, refuse_bare_file
 
 if TYPE_CHECKING:
     from gateway.upstream.balancer import Balancer
@@ -126,7 +127,8 @@ class Registry:
         except ConfigurationError as error:
             raise ConfigurationError(f"{place}{error}") from error
         except FAILURES as error:
-            raise ConfigurationError(f"{place}plugin {name!r} failed in register: {error!r}") from error
+            reason = said(error, type(plugin).__module__)
+            raise ConfigurationError(f"{place}plugin {name!r} failed in register: {reason}") from error
         finally:
             self._owner = self._signature = "the core"
 
@@ -145,7 +147,7 @@ def configured(factory: Callable[..., Any], settings: dict[str, Any], where: str
     except ConfigurationError:
         raise
     except FAILURES as error:
-        reason = str(error) if isinstance(error, ValueError) else repr(error)
+        reason = said(error, getattr(factory, "__module__", ""))
         if isinstance(error, TypeError) and not takes(factory, *arguments):
             reason = _TAKES_NONE if arguments else _TAKES_SETTINGS
         raise ConfigurationError(f"{where}: {name} cannot be made: {reason}") from error
@@ -239,4 +241,4 @@ def _from_package(use: PluginUse, announced: dict[str, list[EntryPoint]], base: 
     try:
         return announced[use.use][0].load(), place
     except FAILURES as error:
-        raise ConfigurationError(f"{use.where}: {place} cannot be imported: {said(error)}") from error
+        raise ConfigurationError(f"{use.where}: {place} cannot be imported: {said(error, claims[0])}") from error

@@ -15,6 +15,7 @@ from gateway.config.model import Listener, ListenerTLS
 from gateway.config.types import nearest
 from gateway.connection import ClientHello
 from gateway.errors import FAILURES, ConfigurationError
+from gateway.failures import said
 from gateway.registry import Registry
 
 TERMINATOR = "terminator"
@@ -92,7 +93,8 @@ def _terminator(index: int, listener: Listener, tls: ListenerTLS, registry: Regi
     except ConfigurationError as error:
         raise ConfigurationError(f"{source.name}: listeners[{index}].tls{error}") from None
     except FAILURES as error:
-        raise ConfigurationError(f"{source.name}: listeners[{index}].tls: {error!r}") from error
+        reason = said(error, factory.__module__)
+        raise ConfigurationError(f"{source.name}: listeners[{index}].tls: {reason}") from error
     return terminator
 
 

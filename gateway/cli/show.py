@@ -23,7 +23,8 @@ from rich.tree import Tree
 from gateway.app import App
 from gateway.config.loader import Source, installed_profiles, read_profile
 from gateway.config.model import PluginUse, Settings
-from gateway.errors import ConfigurationError, refusal
+from gateway.errors import ConfigurationError
+from gateway.failures import refusal
 from gateway.hooks import EXCHANGE_HOOKS, HOOK_NAMES, REVERSED_HOOKS
 from gateway.listeners.tls import check_certificates
 from gateway.pipeline import order_hooks
@@ -88,7 +89,7 @@ def _ask_plugins(app: App) -> None:
             try:
                 step.call(app)
             except Exception as error:
-                raise ConfigurationError(refusal(app.source.name, name, error)) from error
+                raise ConfigurationError(refusal(app.source.name, name, plugin, error, "on_check")) from error
 
 
 def warn(lines: Iterable[str]) -> None:

@@ -36,7 +36,8 @@ def test_a_reload_mends_what_keeps_a_dead_worker_from_coming_back(gateway, origi
     (site.directory / "fail").touch()
     dead = site.workers[0]
     os.kill(dead, signal.SIGKILL)
-    site.wait_for_log(f"does not start: {site.site_file}: plugins.Unsure: failed in startup: it does not want to")
+    reason = "failed in startup: unsure.py line 11: RuntimeError: it does not want to"
+    site.wait_for_log(f"does not start: {site.site_file}: plugins.Unsure: {reason}")
     listed = site.command("endpoints", "--json")
     assert (listed.returncode, listed.stderr) == (0, "")
     done = site.reload(site.site_file.read_text().replace('"./unsure.py:Unsure"', ""))

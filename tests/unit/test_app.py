@@ -263,7 +263,9 @@ async def test_plugins_start_in_order_and_stop_in_reverse(with_plugins):
 
 async def test_a_plugin_that_refuses_to_start_stops_those_that_did_and_is_named(with_plugins):
     app = with_plugins("A", "B", "Refusing")
-    with pytest.raises(PluginError, match=r"plugins\.Refusing: failed in startup: no store"):
+    with pytest.raises(
+        PluginError, match=r"plugins\.Refusing: failed in startup: hooks\.py line \d+: RuntimeError: no store$"
+    ):
         await app.startup()
     assert log_of(app) == ["A up", "B up", "B down", "A down"]
 
@@ -291,7 +293,9 @@ async def test_a_start_that_is_given_up_names_the_plugin_and_stops_those_that_ar
 
 
 async def test_a_startup_that_ends_what_is_not_its_own_is_a_failure(with_plugins):
-    with pytest.raises(PluginError, match=r"site.toml: plugins.Exiting: failed in startup: SystemExit"):
+    with pytest.raises(
+        PluginError, match=r"site.toml: plugins.Exiting: failed in startup: hooks.py line \d+: SystemExit"
+    ):
         await with_plugins("Exiting").startup()
 
 
