@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.config.merge import Data, deep_merge
 from gateway.config.model import Defaults, Settings
 from gateway.config.plugin_lists import merge_plugins, without_places
-from gateway.config.types import nearest
+from gateway.config.types import kind_of, nearest
 from gateway.errors import ConfigurationError
 
 PROFILES = "gateway.profiles"
@@ -154,7 +154,7 @@ def _line_of(path: Path, error: tomllib.TOMLDecodeError) -> str:
     lines = path.read_text(encoding="utf-8").splitlines()
     if place := _LINE(str(error)):
         lines = lines[: int(place[1])]
-        told = f": {lines[-1].strip()}"
+        told = _beginning(lines[-1].strip())
     if "Cannot" in str(error):
         told += " (the same key stands there twice, or both as a list and as a table)"
         statement = next((line for line in reversed(lines) if _BEGINS_A_STATEMENT(line)), "")
@@ -163,11 +163,19 @@ def _line_of(path: Path, error: tomllib.TOMLDecodeError) -> str:
     return told
 
 
+def _beginning(line: str) -> str:
+    """A line as far as it can be shown: a heading, or a key without its value, which may be a secret."""
+    if line.startswith("["):
+        return f": {line}"
+    key, equals, _ = line.partition("=")
+    return f": {key}= …" if equals else ""
+
+
 def merge(site: Data, *, name: str, base: Path) -> Source:
     """Lay a site over its profile: tables merge, the site wins; plugin lists follow `merge_plugins`."""
     profile_name = site.get("profile", "")
     if not isinstance(profile_name, str):
-        raise ConfigurationError(f"{name}: profile: expected a name or a path, not {profile_name!r}")
+        raise ConfigurationError(f"{name}: profile: expected a name or a path, not {kind_of(profile_name)}")
     where = "" if name == COMMAND_LINE else f"{name}: "
     profile = read_profile(profile_name, base, where) if profile_name else {}
     data = deep_merge(
@@ -243,11 +251,21 @@ def describe(error: ValidationError, place: Any, within: Sequence[str | int] = (
             least = item["ctx"]["min_length"]
             message = f"needs at least {least} {'entry' if least == 1 else 'entries'}"
         elif item["type"] not in ("value_error", "unknown_key"):
-            expected = _EXPECTED.get(item["type"]) or message[:1].lower() + message[1:]
-            message = f"{expected}, not {item['input']!r}"
+            message = _wrong_value(item["type"], message[:1].lower() + message[1:], item["input"])
         lines.append(": ".join(part for part in (place(location), path, message) if part))
     return "\n".join(lines)
 
+
+def _wrong_value(kind: str, message: str, value: object) -> str:
+    """What is wrong with a value; it is shown only where that gives no secret away, and its kind otherwise."""
+    if kind in _EXPECTED:
+        return f"{_EXPECTED[kind]}, not {kind_of(value)}"
+    is_word = kind in ("literal_error", "enum")
+    is_number = isinstance(value, int | float) and kind in _BOUNDS
+    return f"{message}, not {value!r}" if is_word or is_number else message
+
+
+_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of")
 
 _EXPECTED = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "expected a whole number"),

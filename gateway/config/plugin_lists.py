@@ -6,7 +6,7 @@ Owns the two notations (a list, a table) and their meaning. Does not know any pl
 from __future__ import annotations
 
 from gateway.config.merge import Data, deep_merge
-from gateway.config.types import nearest
+from gateway.config.types import kind_of, nearest
 from gateway.errors import ConfigurationError
 
 
@@ -39,7 +39,7 @@ def _entries(changes: object, where: str) -> list[Data]:
         entries = [_from_list(value, f"{where}[{index}]") for index, value in enumerate(changes)]
         _refuse_repeats(entries)
         return entries
-    raise ConfigurationError(f"{where}: expected a list or a table of plugins, not {changes!r}")
+    raise ConfigurationError(f"{where}: expected a list or a table of plugins, not {kind_of(changes)}")
 
 
 def _refuse_repeats(entries: list[Data]) -> None:
@@ -62,7 +62,7 @@ def _from_table(name: str, value: object, where: str) -> Data:
         return {"use": name, "config": {}, "where": where, "drop": not value}
     if isinstance(value, dict):
         return _split(name, value, where)
-    raise ConfigurationError(f"{where}: expected a table of settings, true or false, not {value!r}")
+    raise ConfigurationError(f"{where}: expected a table of settings, true or false, not {kind_of(value)}")
 
 
 def _from_list(value: object, where: str) -> Data:
@@ -74,7 +74,8 @@ def _from_list(value: object, where: str) -> Data:
         if set(value) == {"use", "config", "where"}:
             return value  # already in its final form: a route that inherits the whole list
         return _split(value["use"], {key: item for key, item in value.items() if key != "use"}, where)
-    raise ConfigurationError(f'{where}: expected "name", "./file.py:Class" or {{ use = "name", … }}, not {value!r}')
+    found = "one without use" if isinstance(value, dict) else kind_of(value)
+    raise ConfigurationError(f'{where}: expected "name", "./file.py:Class" or {{ use = "name", … }}, not {found}')
 
 
 def _split(name: str, settings: Data, where: str) -> Data:
@@ -106,7 +107,8 @@ def _apply(merged: list[Data], entry: Data) -> None:
     for key, offset in (("before", 0), ("after", 1)):
         if key in entry:
             if not isinstance(entry[key], str):
-                raise ConfigurationError(f"{entry['where']}: {key}: expected a plugin's name, not {entry[key]!r}")
+                found = kind_of(entry[key])
+                raise ConfigurationError(f"{entry['where']}: {key}: expected a plugin's name, not {found}")
             if entry[key] not in names:
                 raise ConfigurationError(
                     f"{entry['where']}: {key}: {entry[key]!r} is not in the list{nearest(entry[key], names)}"

@@ -152,6 +152,26 @@ Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidat
 """Addresses that belong together, written as `"10.0.0.0/8"` or as one address."""
 
 
+def kind_of(value: object) -> str:
+    """What a wrong value is, as in `expected text in quotes, not a number`, without showing it.
+
+    Whether a value is a secret cannot be known: a plugin's `token: str` looks like any other text.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and not value.is_integer():
+        return "a fraction"
+    for types, kind in _KINDS:
+        if isinstance(value, types):
+            return kind
+    return "nothing" if value is None else "a date or time"
+
+
+_KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
+    ((str, SecretStr), "text"), ((int, float), "a number"), ((list, tuple), "a list"), ((dict,), "a table"),
+)  # fmt: skip
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A suggestion to append to a message: `; did you mean 'x'?`, or what is known, or nothing."""
     names = sorted(known)
@@ -165,7 +185,10 @@ class Model(BaseModel):
     """The base of every configuration model: frozen, no unknown keys, with a hint at the nearest known one."""
 
     # Built when first used: a sixth of the start of a gateway is spared, since most are but parts of `Settings`.
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, defer_build=True)
+    # An error that a plugin lets through shows no input, for that may be a secret.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, defer_build=True, hide_input_in_errors=True
+    )
 
     @classmethod
     def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
