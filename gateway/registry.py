@@ -6,6 +6,7 @@ Owns entry points and strategies. Local files are read by `gateway.local_plugins
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -194,7 +195,19 @@ class PluginLoader:
                 self._announced = announced_plugins()
             cls, place = _from_package(use, self._announced, self._base)
         check_plugin(cls, f"{use.where}: {place}")
+        _adopt_logger(cls.__module__)
         return cls
+
+
+def _adopt_logger(module: str) -> None:
+    """Tell what a plugin logs under its own name from the level on that the gateway's log has.
+
+    As a child of our logger that of its package follows `log_level` by itself, unless it has a level of its own.
+    """
+    own, ours = logging.getLogger(module.partition(".")[0]), logging.getLogger("gateway")
+    if own not in (ours, logging.root):
+        own.parent = ours
+        own.setLevel(own.level)  # forgets what was found out with the other parent
 
 
 def plugin_name(use: str) -> str:

@@ -1,4 +1,7 @@
-"""Where the gateway's own log goes: stderr, a line a record. The access log is a plugin."""
+"""Where the gateway's own log goes: stderr, a line a record. The access log is a plugin.
+
+Plugins' loggers are children of ours (`gateway.registry`); of other libraries only warnings and errors are told.
+"""
 
 from __future__ import annotations
 
