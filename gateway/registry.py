@@ -6,6 +6,7 @@ Owns entry points and strategies. Local files are read by `gateway.local_plugins
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable, Iterable
 from importlib.metadata import EntryPoint, entry_points
@@ -56,7 +57,8 @@ class Registry:
     def add_balancer(self, name: str, factory: Callable[..., Balancer]) -> None:
         """Register a balancer: a class with `choose`, and a `Config` class if it has settings.
 
-        Raises ConfigurationError if its methods are not those of `gateway.Balancer`.
+        A function that makes one will do, too. Raises ConfigurationError if the methods of a class are not those of
+        `gateway.Balancer`.
         """
         check_balancer_class(factory, f"balancer {name!r} of {self._owner}")
         self.add("balancer", name, factory)
@@ -250,8 +252,25 @@ def _from_package(use: PluginUse, announced: dict[str, list[EntryPoint]], base: 
             f"{use.where}: plugin {use.use!r} is announced by two packages ({', '.join(claims)})"
             f"; uninstall one of them"
         )
-    place = f"plugin {use.use!r} ({claims[0]})"
+    entry = announced[use.use][0]
+    place, module = f"plugin {use.use!r} ({entry.value})", entry.value.partition(":")[0]
     try:
-        return announced[use.use][0].load(), place
+        found = importlib.import_module(module)
     except FAILURES as error:
-        raise ConfigurationError(f"{use.where}: {place} cannot be imported: {said(error, claims[0])}") from error
+        raise ConfigurationError(f"{use.where}: {place} cannot be imported: {said(error, module)}") from error
+    return _announced_class(entry, found, f"{use.where}: {place}"), place
+
+
+def _announced_class(entry: EntryPoint, module: ModuleType, place: str) -> Any:
+    """What an entry point names in its module. Raises ConfigurationError if it is not there."""
+    found: Any = module
+    for name in filter(None, entry.value.partition(":")[2].split(".")):
+        if not hasattr(found, name):
+            classes = [key for key, value in vars(found).items() if isinstance(value, type)]
+            package = f" of the package {entry.dist.name}" if entry.dist else ""
+            raise ConfigurationError(
+                f"{place}: {module.__name__} has no {name!r}{nearest(name, classes)}"
+                f"; the entry point {entry.name!r}{package} is to name what is there"
+            )
+        found = getattr(found, name)
+    return found

@@ -235,8 +235,13 @@ def read_profile(name: str, base: Path, where: str = "") -> Data:
     return tomllib.loads((files(known[name].value) / "profile.toml").read_text(encoding="utf-8"))
 
 
-def describe(error: ValidationError, place: Any, within: Sequence[str | int] = ()) -> str:
-    """A validation error as lines of `file: key.path: what was expected`; `within` is where the path begins."""
+def describe(
+    error: ValidationError, place: Any, within: Sequence[str | int] = (), defaults: frozenset[str] = frozenset()
+) -> str:
+    """A validation error as lines of `file: key.path: what was expected`; `within` is where the path begins.
+
+    `defaults` are the keys whose own default is wrong, which nobody has set.
+    """
     lines = []
     found = error.errors(include_url=False)
     for item in found:
@@ -252,6 +257,8 @@ def describe(error: ValidationError, place: Any, within: Sequence[str | int] = (
             message = f"needs at least {least} {'entry' if least == 1 else 'entries'}"
         elif item["type"] not in ("value_error", "unknown_key"):
             message = _wrong_value(item["type"], message[:1].lower() + message[1:], item["input"])
+        if location and location[0] in defaults:
+            path, message = f"Config.{key_path(location)}", f"its default does not fit its type: {message}"
         lines.append(": ".join(part for part in (place(location), path, message) if part))
     return "\n".join(lines)
 
@@ -297,4 +304,23 @@ def validate(
     try:
         return model.model_validate(data, context={"base": base})
     except ValidationError as error:
-        raise ConfigurationError(describe(error, lambda _: where, within)) from None
+        defaults = _wrong_defaults(model, data, error, base)
+        raise ConfigurationError(describe(error, lambda _: where, within, defaults)) from None
+
+
+def _wrong_defaults(model: type[BaseModel], data: object, error: ValidationError, base: str) -> frozenset[str]:
+    """The keys of which a site says nothing and that are wrong all the same, by the fault of the model."""
+    given = data if isinstance(data, dict) else {}
+    wrong = _wrong_keys(error) - given.keys()
+    if not wrong:
+        return frozenset()
+    try:
+        model.model_validate({}, context={"base": base})
+    except ValidationError as alone:
+        return frozenset(wrong & _wrong_keys(alone))
+    return frozenset()
+
+
+def _wrong_keys(error: ValidationError) -> set[str]:
+    found = error.errors(include_url=False)
+    return {str(item["loc"][0]) for item in found if item["loc"] and item["type"] != "missing"}

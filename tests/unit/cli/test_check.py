@@ -55,11 +55,13 @@ class Future:
     api = 2
 
 class One:
+    def choose(self, exchange, endpoints): ...
     @hookimpl
     def register(self, registry):
         registry.add_balancer("mine", One)
 
 class Two:
+    def choose(self, exchange, endpoints): ...
     @hookimpl
     def register(self, registry):
         registry.add_balancer("mine", Two)
@@ -214,6 +216,7 @@ class Instance(Registering):
 
 class Late(Registering):
     class made:
+        choose = None
         def __init__(self): self.choose = lambda endpoints: None
 
 class Raising(Registering):
@@ -234,7 +237,7 @@ class TestBalancers:
         [
             (
                 "Empty",
-                "upstreams.a.balancer: balancer 'mine' of plugin 'Empty' (site.toml: plugins[0]) has no method",
+                "plugins[0]: balancer 'mine' of plugin 'Empty' has no method choose(self, exchange, endpoints)",
             ),
             ("Late", "plugin 'Late' (site.toml: plugins[0]): choose takes (exchange, endpoints), not (endpoints)"),
             ("Parameters", "choose takes (self, exchange, endpoints), not (self, endpoints)"),
