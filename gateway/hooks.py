@@ -165,7 +165,10 @@ class HookSpecs:
 
     @_hookspec
     def on_disconnect(self, connection: Connection) -> None:
-        """A connection that this plugin let pass is over, or a later plugin has denied it. Isolated."""
+        """A connection that this plugin let pass is over, or a later plugin has denied it. Isolated.
+
+        A plugin without `on_connect` lets pass every connection that comes to its place in the list.
+        """
 
 
 EXCHANGE_HOOKS = (

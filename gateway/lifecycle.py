@@ -1,4 +1,4 @@
-"""Start plugins in their order, stop them in reverse, and say whose startup does not return.
+"""Start plugins in their order, stop them in reverse, and say whose startup or shutdown does not return.
 
 Owns the calls of `startup` and `shutdown`, and the tasks that plugins have run between them. Does not know what
 else belongs to the life of an App.
@@ -26,6 +26,9 @@ log = logging.getLogger("gateway")
 SLOW_SECONDS = 5.0
 """After so long the log says whose startup it is that everything waits for."""
 
+SLOW_SHUTDOWN_SECONDS = 1.0
+"""The same for shutdown: soon enough to be told before the supervisor loses patience with the worker."""
+
 MAX_SECONDS = 55.0
 """For all of them together: less than a supervisor waits for its workers, so that it hears which plugin it was."""
 
@@ -47,7 +50,7 @@ async def _start(name: str, plugin: object, app: App, deadline: float) -> None:
     if not hasattr(plugin, "startup"):
         return
     try:
-        with _told_if_slow(name):
+        with _told_if_slow(name, "startup", SLOW_SECONDS):
             async with asyncio.timeout_at(deadline) as limit:
                 await _call_hook(plugin, "startup", app)
     except FAILURES as error:
@@ -60,10 +63,10 @@ async def _start(name: str, plugin: object, app: App, deadline: float) -> None:
 
 
 @contextmanager
-def _told_if_slow(name: str) -> Iterator[None]:
+def _told_if_slow(name: str, hook: str, seconds: float) -> Iterator[None]:
     """A thread watches the clock: a startup that never awaits leaves the loop no chance to do it."""
     timer = threading.Timer(
-        SLOW_SECONDS, log.warning, ("plugin %r: its startup has not returned for %g s", name, SLOW_SECONDS)
+        seconds, log.warning, ("plugin %r: its %s has not returned for %g s", name, hook, seconds)
     )
     timer.daemon = True
     timer.start()
@@ -76,8 +79,11 @@ def _told_if_slow(name: str) -> Iterator[None]:
 async def stop_plugins(plugins: Sequence[tuple[str, object]], app: App) -> None:
     """Stop each, in reverse order; one that fails is logged and does not stop the others."""
     for name, plugin in reversed(plugins):
+        if not hasattr(plugin, "shutdown"):
+            continue
         try:
-            await _call_hook(plugin, "shutdown", app)
+            with _told_if_slow(name, "shutdown", SLOW_SHUTDOWN_SECONDS):
+                await _call_hook(plugin, "shutdown", app)
         except FAILURES as error:
             if is_cancelled(error):
                 raise

@@ -156,7 +156,7 @@ class Crew:
             return
         self._leaving.add(member)
         member.drain()
-        asyncio.get_running_loop().call_later(patience + KILL_AFTER_SECONDS, member.kill)
+        asyncio.get_running_loop().call_later(patience + KILL_AFTER_SECONDS, _kill_late, member, patience)
 
     # -- stop --------------------------------------------------------------------------------------------------
 
@@ -180,4 +180,17 @@ class Crew:
             impatient.cancel()
             everyone.cancel()
         for member in members:
-            member.kill()
+            if is_impatient.is_set():
+                member.kill()
+            else:
+                _kill_late(member, patience)
+
+
+def _kill_late(member: Member, patience: float) -> None:
+    """End a worker that has not ended by itself, and say so: it may be a plugin's shutdown that never returns."""
+    if member.is_running:
+        log.warning(
+            "worker %d (pid %d) has not ended %g s after its time to drain (%g s); it is killed",
+            member.index, member.pid, KILL_AFTER_SECONDS, patience,
+        )  # fmt: skip
+        member.kill()
