@@ -84,18 +84,12 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            request = orjson.loads(await reader.readline())
-            if not isinstance(request, dict):
-                raise ValueError("no table")
-            reply = await answer(request.pop("command"), request)
-        except (ValueError, KeyError) as error:
-            reply = {"error": f"not understood: {error!r}"}
-        except Exception as error:  # whoever asks gets an answer
-            log.exception("a command failed")
-            reply = {"error": f"failed, as the gateway's log tells: {error!r}"}
-        writer.write(orjson.dumps(reply) + b"\n")
-        await writer.drain()
-        writer.close()
+            writer.write(orjson.dumps(await _reply(reader, answer)) + b"\n")
+            await writer.drain()
+        except OSError:
+            log.debug("whoever gave a command did not wait for the reply")
+        finally:
+            writer.close()
 
     mask = os.umask(0o177)
     try:
@@ -105,6 +99,24 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
         raise ConfigurationError(f"admin_socket {path}: {error.strerror}") from None
     finally:
         os.umask(mask)
+
+
+async def _reply(reader: asyncio.StreamReader, answer: Answer) -> dict[str, Any]:
+    """What to say to one command. Raises OSError if the connection breaks before it is there."""
+    try:
+        request = orjson.loads(await reader.readline())
+        if not isinstance(request, dict):
+            raise ValueError("no table")
+        command = request.pop("command")
+    except (ValueError, KeyError) as error:
+        return {"error": f"not understood: {error!r}"}
+    try:
+        return await answer(command, request)
+    except (ValueError, KeyError) as error:
+        return {"error": f"not understood: {error!r}"}
+    except Exception as error:  # whoever asks gets an answer
+        log.exception("a command failed")
+        return {"error": f"failed, as the gateway's log tells: {error!r}"}
 
 
 def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import stat
@@ -54,6 +55,13 @@ async def say(path: Path, line: bytes) -> dict[str, object]:
     return orjson.loads(reply)
 
 
+async def until_settled() -> None:
+    """Let the conversations under way come to their end."""
+    async with asyncio.timeout(5):
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
+
+
 def _ask_plainly(path: Path) -> dict[str, object]:
     return admin.ask(path, "x")
 
@@ -95,6 +103,25 @@ class TestSocket:
             reply = await asyncio.to_thread(_ask_plainly, tmp_path / "a.sock")
         assert "a bug" in reply["error"]
         assert "a command failed" in caplog.text
+
+    async def test_whoever_hangs_up_leaves_nothing_in_the_log(self, tmp_path, caplog):
+        caplog.set_level(logging.INFO)
+        is_asked, has_hung_up = asyncio.Event(), asyncio.Event()
+
+        async def slowly(command: str, arguments: dict[str, object]) -> dict[str, object]:
+            is_asked.set()
+            await has_hung_up.wait()
+            return {"done": "x" * 100_000}
+
+        async with await admin.serve(path := tmp_path / "a.sock", slowly):
+            assert await asyncio.to_thread(admin.is_served, path)
+            with socket.socket(socket.AF_UNIX) as impatient:
+                impatient.connect(str(path))
+                impatient.sendall(b'{"command":"reload"}\n')
+                await asyncio.wait_for(is_asked.wait(), 5)
+            has_hung_up.set()
+            await until_settled()
+        assert caplog.messages == []
 
     async def test_a_path_that_cannot_be_is_named(self, tmp_path):
         with pytest.raises(ConfigurationError, match=r"admin_socket .*absent/a\.sock: No such file"):
