@@ -8,6 +8,7 @@ shows, every line must come, whatever its numbers.
 from __future__ import annotations
 
 import configparser
+import inspect
 import os
 import re
 import shlex
@@ -23,6 +24,7 @@ from typing import NamedTuple
 import click
 import pytest
 
+import gateway
 from gateway.cli import main
 from gateway.config.types import parse_duration
 from gateway.testing import Authority, Client, require_program, run_command, wait_until
@@ -294,6 +296,23 @@ def test_the_tables_name_every_package_and_what_it_announces():
         announced = project["entry-points"]
         for name in {**announced.get("gateway.plugins", {}), **announced.get("gateway.profiles", {})}:
             assert f"`{name}`" in row
+
+
+def test_what_hooks_are_given_has_what_the_table_says():
+    table = README.partition("| Given to hooks |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([^:;\n]+)", table, re.MULTILINE)
+    assert len(rows) == 5
+    for name, attributes in rows:
+        cls = getattr(gateway, name)
+        known = {*dir(cls), *getattr(cls, "__annotations__", {}), *inspect.signature(cls).parameters}
+        for attribute in re.findall(r"`(\w+)`", attributes):
+            assert attribute in known or f"self.{attribute}" in inspect.getsource(cls), f"{name}.{attribute}"
+
+
+def test_the_types_of_settings_are_there():
+    table = README.partition("| Type of a setting |")[2].partition("\n\n")[0]
+    for name in re.findall(r"^\| `([A-Z]\w+)`(?:, `([A-Z]\w+)`)?", table, re.MULTILINE):
+        assert all(hasattr(gateway, each) for each in name if each)
 
 
 def test_links_lead_to_files():
