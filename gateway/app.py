@@ -75,7 +75,7 @@ class App:
         self.plugins = loader.instances(self.settings.plugins)
         """The plugins of the whole gateway, in order, by name."""
         route_plugins = [loader.instances(route.plugins) for route in self.settings.routes]
-        self.registry = loader.registry
+        self.registry, self.plugin_settings = loader.registry, loader.settings
         self._ticker = Ticker()
         self.upstreams = {
             name: Upstream(name, settings, self._balancer(name, source.name), self._ticker)

@@ -138,13 +138,25 @@ class Registry:
 
 def configured(factory: Callable[..., Any], settings: dict[str, Any], where: str, base: str = "") -> Any:
     """Call a factory with its validated `Config`, or with nothing if it has none. Raises ConfigurationError."""
-    name = getattr(factory, "__name__", None) or repr(factory)
+    return _made(factory, _validated(factory, settings, where, base), where)
+
+
+def _name_of(factory: Callable[..., Any]) -> str:
+    return getattr(factory, "__name__", None) or repr(factory)
+
+
+def _validated(factory: Callable[..., Any], settings: dict[str, Any], where: str, base: str) -> BaseModel | None:
     model = getattr(factory, "Config", None)
     if model is None and settings:
-        raise ConfigurationError(f"{where}: {name} has no settings, but got {', '.join(settings)}")
-    if model is not None:
-        check_config(model, where)
-    arguments = () if model is None else (validate(model, settings, where, base),)
+        raise ConfigurationError(f"{where}: {_name_of(factory)} has no settings, but got {', '.join(settings)}")
+    if model is None:
+        return None
+    check_config(model, where)
+    return validate(model, settings, where, base)
+
+
+def _made(factory: Callable[..., Any], settings: BaseModel | None, where: str) -> Any:
+    arguments = () if settings is None else (settings,)
     try:
         return factory(*arguments)
     except ConfigurationError:
@@ -153,7 +165,7 @@ def configured(factory: Callable[..., Any], settings: dict[str, Any], where: str
         reason = said(error, getattr(factory, "__module__", ""))
         if isinstance(error, TypeError) and not takes(factory, *arguments):
             reason = _TAKES_NONE if arguments else _TAKES_SETTINGS
-        raise ConfigurationError(f"{where}: {name} cannot be made: {reason}") from error
+        raise ConfigurationError(f"{where}: {_name_of(factory)} cannot be made: {reason}") from error
 
 
 _TAKES_NONE = "it has a class Config, so its __init__ takes the settings: def __init__(self, config)"
@@ -165,6 +177,8 @@ class PluginLoader:
 
     def __init__(self, base: str) -> None:
         self.registry = Registry()
+        self.settings: dict[int, BaseModel] = {}
+        """What each plugin was made with that has settings, by its `id()`."""
         self._base = base
         self._classes: dict[str, type] = {}
         self._modules: dict[Path, ModuleType] = {}
@@ -179,8 +193,11 @@ class PluginLoader:
         key = (use.use, orjson.dumps(use.config, option=orjson.OPT_SORT_KEYS))
         if key not in self._instances:
             cls = self._class(use)
-            plugin = configured(cls, use.config, f"{use.where}: plugin {use.use!r}", self._base)
-            self._instances[key] = plugin
+            place = f"{use.where}: plugin {use.use!r}"
+            settings = _validated(cls, use.config, place, self._base)
+            self._instances[key] = plugin = _made(cls, settings, place)
+            if settings is not None:
+                self.settings[id(plugin)] = settings
             self.registry.collect(plugin, plugin_name(use.use), use.where)
         return self._instances[key]
 

@@ -21,6 +21,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from gateway.app import App
+from gateway.cli.plugin_settings import plain, settings_in_force
 from gateway.config.loader import Source, installed_profiles, read_profile
 from gateway.config.model import PluginUse, Settings
 from gateway.errors import ConfigurationError
@@ -47,7 +48,7 @@ def checked(source: Source) -> None:
     out = console()
     effective = app.settings.model_dump(mode="json", exclude={"plugins", "routes"}, exclude_none=True)
     out.print("[bold]Configuration[/] (profile, site and defaults together)")
-    out.print_json(orjson.dumps(effective).decode())
+    out.print_json(orjson.dumps(plain(effective)).decode())
     out.print("\n[bold]Listeners[/]")
     for listener, way in zip(app.settings.listeners, app.ways, strict=True):
         out.print(f"  {listener.url}  HTTP {listener.http_mode}, {way.describe(listener)}", highlight=False)
@@ -66,6 +67,9 @@ def checked(source: Source) -> None:
         out.print("  [yellow]none: every request gets 404[/]")
     names = " → ".join(name for name, _ in app.plugins) or "none"
     out.print(f"\n[bold]Plugins[/], from client to upstream: {names}", highlight=False)
+    if settings := settings_in_force(app):
+        out.print("\n[bold]Settings of plugins[/] (profile and site together, where they say something)")
+        out.print_json(orjson.dumps(settings).decode())
     for upstream in app.upstreams.values():
         if upstream.ignored:
             out.print(_note_of_ignored(upstream), highlight=False, soft_wrap=True)
