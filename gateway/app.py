@@ -25,8 +25,9 @@ from gateway.config.model import Route as RouteSettings
 from gateway.connection_hooks import ConnectionHooks
 from gateway.core_metrics import show_core
 from gateway.error_pages import SERVED_METHODS, error_response
-from gateway.errors import ConfigurationError, GatewayError, NoRoute, PluginError, ShuttingDown
+from gateway.errors import ConfigurationError, GatewayError, NoRoute, ShuttingDown
 from gateway.explaining import LiveExplainer
+from gateway.failure_log import FailureLog
 from gateway.forward import SERVER, forward
 from gateway.lifecycle import Jobs, start_plugins, stop_plugins
 from gateway.metrics import Metrics, added_results
@@ -113,6 +114,7 @@ class App:
         names = frozenset(name for name, _ in self._every_plugin)
         self._is_started = False
         self._jobs = Jobs()
+        self._failures = FailureLog()
         self._routes_behind: dict[tuple[Route, int], Route] = {}
         """Routes without the first of their plugins, by which that is."""
         self._agreement = Agreement(self.bus, self.upstreams, names)
@@ -183,6 +185,7 @@ class App:
     async def shutdown(self) -> None:
         """Stop the plugins, in reverse order, cut copies under way, and close idle connections."""
         await self._jobs.end()
+        self._failures.close()
         await stop_plugins(self._living, self)
         await self._leave()
 
@@ -341,7 +344,7 @@ class App:
         if exchange.open_body is not None:
             exchange.open_body.close(error)
         exchange.error = error
-        self._log_error(exchange, error)
+        self._failures.tell(exchange, error)
         pipeline = exchange.route.pipeline
         response = pipeline.ask_error(exchange, error) or error_response(exchange, error)
         try:
@@ -353,13 +356,6 @@ class App:
         response.headers.set_default(*SERVER)
         settle_framing(exchange, response)
         return response
-
-    def _log_error(self, exchange: Exchange, error: GatewayError) -> None:
-        level = logging.DEBUG if error.side == "client" else logging.WARNING
-        if isinstance(error, PluginError):
-            log.error("request %s: %s", exchange.id, error, exc_info=error.__cause__)
-        else:
-            log.log(level, "request %s: %s: %s", exchange.id, type(error).__name__, error)
 
     def _endpoint_changed(
         self, upstream: str, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str

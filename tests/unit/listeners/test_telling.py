@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from gateway.listeners.telling import MAX_REASONS, OTHERS, Telling
+from gateway.listeners.telling import Telling
+from gateway.throttle import MAX_KINDS, OTHERS
 
 
 @pytest.fixture
@@ -49,8 +50,8 @@ async def test_reasons_that_clients_make_up_do_not_fill_the_log(said):
     for number in range(1000):
         telling.tell("192.0.2.7", str(number))
     await counted(telling)
-    assert len(said.messages) == MAX_REASONS + 2
-    assert said.messages[-1] == f"listener :443: denied {999 - MAX_REASONS} more within 0.01 s: {OTHERS}"
+    assert len(said.messages) == MAX_KINDS + 2
+    assert said.messages[-1] == f"listener :443: denied {999 - MAX_KINDS} more within 0.01 s: {OTHERS}"
 
 
 async def test_at_the_level_debug_every_one_is_told(said):
