@@ -40,7 +40,7 @@ from gateway.semantics import (
     parse_ranges,
     ranged,
 )
-from gateway.watching import watch_files
+from gateway.watching import look_at, watch_files
 
 from gateway.app import App  # isort: skip  # last: it stands on all the others
 from gateway.upstream.balancer import Balancer
@@ -108,6 +108,7 @@ __all__ = [
     "if_range_holds",
     "is_same_weakly",
     "load_pair",
+    "look_at",
     "new_id",
     "parse_date",
     "parse_ranges",

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import App, ClientHello, ConfigurationError, HandshakeRefused, hookimpl, watch_files
+from gateway import App, ClientHello, ConfigurationError, HandshakeRefused, hookimpl, look_at, watch_files
 from gateway_tls.certificates import ByName, Facts, days_left, read_facts
 from gateway_tls.contexts import UnfitFile, server_context
 from gateway_tls.settings import ListenerKeys
@@ -53,6 +53,7 @@ class Termination:
         try:
             if config.acme is not None:
                 self._acme = _automatic(config, config.acme, protocols)
+            self._seen = look_at(self._files)
             self._contexts = self._load()
         except UnfitFile as error:
             raise ConfigurationError(str(error)) from None
@@ -117,7 +118,7 @@ class Termination:
         if self._acme is not None:
             self._acme.start(app, self._is_first(app, self._acme))  # first: it may refuse
         self._ticket_keys = TicketKeys(app, self._take_ticket_key)
-        app.spawn(watch_files(lambda: self._files, partial(self._renew, app)))
+        app.spawn(watch_files(lambda: self._files, partial(self._renew, app), known=self._seen))
         app.spawn(self._warn_daily(app))
 
     def check(self, app: App) -> None:
