@@ -18,7 +18,7 @@ log = logging.getLogger("gateway.metrics")
 Kind: TypeAlias = Literal["counter", "gauge"]
 
 Sample: TypeAlias = dict[str, Any]
-"""`name`, `kind`, `meaning`, `labels` and `value`: plain data, for the bus."""
+"""`name`, `kind`, `meaning`, `labels`, `value`, and `is_least` where those of workers are not added: plain data."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*").fullmatch
 
@@ -41,7 +41,20 @@ class Metrics:
         """Show a number that comes and goes, as `gateway_NAME`; those of several workers are added up."""
         self._add("gauge", name, meaning, read, labels)
 
-    def _add(self, kind: Kind, name: str, meaning: str, read: Callable[[], float], labels: dict[str, str]) -> None:
+    def least(self, name: str, meaning: str, read: Callable[[], float], /, **labels: str) -> None:
+        """As `gauge`, but of several workers the least counts: a moment, a room that is left."""
+        self._add("gauge", name, meaning, read, labels, is_least=True)
+
+    def _add(
+        self,
+        kind: Kind,
+        name: str,
+        meaning: str,
+        read: Callable[[], float],
+        labels: dict[str, str],
+        *,
+        is_least: bool = False,
+    ) -> None:
         for word in (name.removesuffix("_total"), *labels):
             if not _NAME(word):
                 raise ValueError(f"{word!r} is no name of a metric or label: expected letters a to z, digits and _")
@@ -50,7 +63,8 @@ class Metrics:
         if self._known.setdefault(name, (kind, meaning)) != (kind, meaning):
             raise ValueError(f"metric {name!r}: the name is taken by another {self._known[name][0]}")
         texts = {label: str(value) for label, value in labels.items()}
-        self._read.append(({"name": f"gateway_{name}", "kind": kind, "meaning": meaning, "labels": texts}, read))
+        sample: Sample = {"name": f"gateway_{name}", "kind": kind, "meaning": meaning, "labels": texts}
+        self._read.append(({**sample, "is_least": True} if is_least else sample, read))
 
     def samples(self) -> list[Sample]:
         """Every metric as it stands now. One that cannot be read, or is no number, is logged and left out."""
@@ -68,15 +82,15 @@ class Metrics:
 
 
 def added_up(lists: Iterable[Sequence[Sample]]) -> list[Sample]:
-    """One list of those of all workers: values of the same name and labels are added."""
+    """One list of those of all workers: values of the same name and labels are added, or the least is taken."""
     found: dict[tuple[str, tuple[tuple[str, str], ...]], Sample] = {}
     for samples in lists:
         for sample in samples:
             key = sample["name"], tuple(sorted(sample["labels"].items()))
-            if key in found:
-                found[key]["value"] += sample["value"]
-            else:
-                found[key] = dict(sample)
+            known = found.setdefault(key, {**sample, "value": None})
+            before, value = known["value"], sample["value"]
+            is_first = before is None
+            known["value"] = value if is_first else min(before, value) if sample.get("is_least") else before + value
     return list(found.values())
 
 

@@ -44,6 +44,17 @@ def test_workers_are_added_up_label_by_label():
     )
 
 
+def test_of_a_moment_the_least_of_all_workers_counts():
+    lists = []
+    for value in (30.0, 10.0, 20.0):
+        metrics = Metrics()
+        metrics.least("expiry", "When it ends", lambda value=value: value)
+        metrics.gauge("open", "How many", lambda value=value: value)
+        lists.append(metrics.samples())
+    assert [sample["value"] for sample in added_up(lists)] == [10.0, 60.0]
+    assert "# TYPE gateway_expiry gauge\ngateway_expiry 10\n" in exposition(added_up(lists))
+
+
 def test_the_text_has_each_name_once_with_its_kind_and_meaning():
     metrics = Metrics()
     metrics.gauge("open", "Open\nones", lambda: 2.5, upstream='a "b" \\')

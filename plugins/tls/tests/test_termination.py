@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -335,3 +336,8 @@ def test_a_certificate_is_renewed_without_a_word_to_the_gateway(gateway, origin,
         wait_until(lambda: serves(new), within=10)
         assert kept.request(GET).body == b"ok"
     assert "certificates are taken up anew: a.test" in site.log
+    told = re.search(
+        r'gateway_certificate_expiry_timestamp_seconds\{listener="[^"]+"\} (\d+)', site.command("metrics").stdout
+    )
+    ends = x509.load_pem_x509_certificate(new.cert.read_bytes()).not_valid_after_utc
+    assert float(told[1]) == ends.timestamp()

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.tls")
 
 DAY_SECONDS = 86400.0
+EXPIRY = (
+    "certificate_expiry_timestamp_seconds",
+    "When the first of a listener's certificates expires, in seconds since 1970; 0 if there is none yet",
+)
 SOON_DAYS = 14
 """So long before its end a certificate is warned of, each day."""
 
@@ -120,6 +124,9 @@ class Termination:
         self._ticket_keys = TicketKeys(app, self._take_ticket_key)
         app.spawn(watch_files(lambda: self._files, partial(self._renew, app), known=self._seen))
         app.spawn(self._warn_daily(app))
+        for way, listener in zip(app.ways, app.settings.listeners, strict=True):
+            if way.terminator is self:
+                app.metrics.least(*EXPIRY, self._first_end, listener=listener.label)
 
     def check(self, app: App) -> None:
         """Refuse what can only be known from the whole configuration. Raises ConfigurationError."""
@@ -166,6 +173,9 @@ class Termination:
         if app.once("tls"):
             log.info("tls: certificates are taken up anew: %s", ", ".join(self._names()))
             self._warn()
+
+    def _first_end(self) -> float:
+        return min((facts.ends.timestamp() for facts in self._contexts.facts), default=0.0)
 
     def _names(self) -> list[str]:
         return [" ".join(facts.names) or "without a name" for facts in self._contexts.facts]
