@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.app import App
 
+_OF_UPSTREAMS = {
+    "in_flight": "Exchanges under way at the endpoints of an upstream",
+    "waiting": "Exchanges that wait for a connection to an endpoint (pool.max_connections)",
+}
+
 
 def show_core(app: App) -> None:
     """Register what an App counts."""
@@ -22,12 +27,9 @@ def show_core(app: App) -> None:
         add.counter("edge_connections_denied", "Connections that a plugin denied", denied)
         add.counter("edge_handshakes_failed", "Connections that ended before they were let in", failed)
     for upstream in app.upstreams.values():
-        add.gauge(
-            "upstream_in_flight",
-            "Exchanges under way at the endpoints of an upstream",
-            partial(getattr, upstream, "in_flight"),
-            upstream=upstream.name,
-        )
+        for name, meaning in _OF_UPSTREAMS.items():
+            read = partial(getattr, upstream, name)
+            add.gauge(f"upstream_{name}", meaning, read, upstream=upstream.name)
     for mirror in app.mirrors:
         if mirror is not None:
             mirror.show_in(add)

@@ -119,7 +119,7 @@ class NoEndpoint(UpstreamError):
 
 
 class Overloaded(NoEndpoint):
-    """As many exchanges are under way at the upstream as it may have (`max_in_flight`)."""
+    """As much is under way as may be: at the upstream (`max_in_flight`) or an endpoint (`pool.max_connections`)."""
 
 
 class ConnectFailed(UpstreamError):

@@ -98,6 +98,11 @@ class Upstream:
         """How many endpoints are up."""
         return sum(endpoint.state is EndpointState.UP for endpoint in self.endpoints)
 
+    @property
+    def waiting(self) -> int:
+        """How many exchanges wait for a connection to one of the endpoints."""
+        return sum(endpoint.pool.waiting for endpoint in self.endpoints)
+
     def find(self, name: str) -> Endpoint | None:
         """The endpoint of that name (`10.0.0.1:8000`)."""
         for endpoint in self.endpoints:

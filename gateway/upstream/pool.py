@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.config import model as config
-from gateway.errors import ConnectFailed, ConnectTimeout, GatewayError, NoEndpoint
+from gateway.errors import ConnectFailed, ConnectTimeout, GatewayError, NoEndpoint, Overloaded
 from gateway.light import as_task
 from gateway.upstream.endpoint import Endpoint
 from gateway.upstream.http1 import Http1Connection
@@ -70,7 +70,7 @@ class ConnectionPool:
     async def connect(self) -> Http1Connection:
         """A fresh connection, or the next one that gets free when all are taken.
 
-        Raises ConnectFailed, ConnectTimeout, or NoEndpoint when the queue is full or too slow.
+        Raises ConnectFailed, ConnectTimeout, or Overloaded when the queue is full or too slow.
         """
         await as_task()
         limit = self._limits.max_connections
@@ -97,7 +97,7 @@ class ConnectionPool:
     async def _wait(self) -> Http1Connection | None:
         name, queue = self.endpoint.name, self._limits.queue
         if len(self._waiters) >= queue:
-            raise NoEndpoint(f"endpoint {name}: all connections are taken and {queue} exchanges wait already")
+            raise Overloaded(f"endpoint {name}: all connections are taken and {queue} exchanges wait already")
         waiter: asyncio.Future[Http1Connection | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -107,7 +107,7 @@ class ConnectionPool:
             if waiter.done() and not waiter.cancelled():
                 return waiter.result()  # it came in the very moment
             seconds = self._limits.queue_timeout
-            raise NoEndpoint(f"endpoint {name}: no connection got free within {seconds:g} s") from None
+            raise Overloaded(f"endpoint {name}: no connection got free within {seconds:g} s") from None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._give_back(waiter.result())
@@ -185,6 +185,11 @@ class ConnectionPool:
         """The connection is gone."""
         if connection in self.idle:
             self.idle.remove(connection)
+
+    @property
+    def waiting(self) -> int:
+        """How many exchanges wait for a connection."""
+        return len(self._waiters)
 
     @property
     def has_ended(self) -> bool:

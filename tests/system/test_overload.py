@@ -111,3 +111,22 @@ def test_clients_that_wait_to_be_accepted_are_told_of(gateway, origin):
         assert three.read_response().status == 200
         site.wait_for_log(f"listener {site.url}: clients are accepted at once again")
     assert f'gateway_listener_waiting{{listener="{site.url}"}} 0' in site.command("metrics").stdout
+
+
+def test_exchanges_that_wait_for_a_connection_are_counted(gateway, origin):
+    held = Held(reply(b"slow"))
+    app = origin(held)
+    site = gateway(
+        upstreams={"app": {"endpoints": [app.url], "pool": {"max_connections": 1, "queue_timeout": "9s"}}}
+    )
+
+    def waiting() -> bool:
+        return 'gateway_upstream_waiting{upstream="app"} 1\n' in site.command("metrics").stdout
+
+    with site.connect() as one, site.connect() as two:
+        one.send(GET)
+        app.wait_for_requests(1)
+        two.send(GET)
+        wait_until(waiting, within=10, message="nobody waits")
+        held.released.set()
+        assert [client.read_response().body for client in (one, two)] == [b"slow", b"slow"]

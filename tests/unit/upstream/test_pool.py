@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.errors import ConnectFailed, ConnectTimeout, NoEndpoint
+from gateway.errors import ConnectFailed, ConnectTimeout, NoEndpoint, Overloaded
 from gateway.upstream.pool import reason
 
 
@@ -184,7 +184,7 @@ class TestQueue:
         pool = make_pool(served.url, pool={"max_connections": 1, "queue": 2})
         await pool.connect()
         tasks = await queued(pool, 2)
-        with pytest.raises(NoEndpoint, match="all connections are taken and 2 exchanges wait already") as caught:
+        with pytest.raises(Overloaded, match="all connections are taken and 2 exchanges wait already") as caught:
             await pool.connect()
         assert caught.value.status == 503
         for task in tasks:
@@ -193,7 +193,7 @@ class TestQueue:
     async def test_waiting_has_a_deadline(self, served, make_pool):
         pool = make_pool(served.url, pool={"max_connections": 1, "queue_timeout": "10ms"})
         taken = await pool.connect()
-        with pytest.raises(NoEndpoint, match=r"no connection got free within 0\.01 s"):
+        with pytest.raises(Overloaded, match=r"no connection got free within 0\.01 s"):
             await pool.connect()
         await exchange(taken)
         taken.end()
