@@ -90,11 +90,11 @@ class App:
             build_route(settings, Pipeline(plugins), self.upstreams, random.Random(), mirror)
             for settings, plugins, mirror in zip(self.settings.routes, route_plugins, self.mirrors, strict=True)
         )
-        self._unrouted = Route(
+        self.unrouted = Route(
             RouteSettings(name="none", upstream="none"), Pipeline(self.plugins), Upstream.nowhere()
         )
         """The place of exchanges that no route took: the plugins of the whole gateway see them pass."""
-        self._asker = Asker(self.upstreams, self._unrouted.pipeline)
+        self._asker = Asker(self.upstreams, self.unrouted.pipeline)
         self._every_plugin = _distinct([self.plugins, *route_plugins])
         self._observers = Pipeline(self._every_plugin)
         """Who hears of endpoints: every plugin, for an endpoint has no route."""
@@ -308,7 +308,7 @@ class App:
         if self.has_trusted_proxies:
             request.client = self._trusted.client_of(request)
         route = router.only
-        exchange.route = self._unrouted if route is None else route
+        exchange.route = self.unrouted if route is None else route
         exchange.upstream = exchange.route.upstream
         fields = check(request, self.bounds)
         if b"connection" in fields:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.app import App
+    from gateway.routing import Route
 
 _OF_UPSTREAMS = {
     "in_flight": "Exchanges under way at the endpoints of an upstream",
@@ -30,6 +31,20 @@ def show_core(app: App) -> None:
         for name, meaning in _OF_UPSTREAMS.items():
             read = partial(getattr, upstream, name)
             add.gauge(f"upstream_{name}", meaning, read, upstream=upstream.name)
+    for route in (*app.router.routes, app.unrouted):
+        for kind in range(1, 6):
+            labels = {"route": route.name, "status": f"{kind}xx"}
+            add.counter("responses", "Responses to clients", partial(_responses, route, kind), **labels)
+        seconds = partial(_seconds, route)
+        add.counter("response_seconds", "Seconds that exchanges took together", seconds, route=route.name)
     for mirror in app.mirrors:
         if mirror is not None:
             mirror.show_in(add)
+
+
+def _responses(route: Route, kind: int) -> int:
+    return route.tally.responses[kind]
+
+
+def _seconds(route: Route) -> float:
+    return route.tally.seconds

@@ -237,7 +237,10 @@ def end_attempt(exchange: Exchange, attempt: Attempt, error: GatewayError | None
     # hot: plain
     attempt.ended = time.monotonic()
     attempt.error = error
-    attempt.endpoint.in_flight -= 1
+    endpoint = attempt.endpoint
+    endpoint.in_flight -= 1
+    if attempt.status or not isinstance(error, StaleConnection):  # that one is made again
+        endpoint.answers[(attempt.status or 0) // 100] += 1
     upstream = exchange.upstream
     upstream.in_flight -= 1
     learn = upstream.tell_balancer

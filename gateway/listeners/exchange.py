@@ -176,8 +176,11 @@ class HttpExchange(Exchange):
         if self.open_body is not None:
             self.open_body.close(self.error)
         self.app.in_flight -= 1
-        self.ended = time.monotonic()
-        pipeline = self.route.pipeline
+        self.ended = ended = time.monotonic()
+        route = self.route
+        if self.response is not None:
+            route.tally.count(self.response.status, ended - self.started)
+        pipeline = route.pipeline
         if pipeline.on_complete:
             pipeline.complete(self)
         if self.error is not None:

@@ -89,6 +89,8 @@ async def serve_websocket(host: Host, watcher: Any) -> None:
             client.leave()
         exchange.ended = time.monotonic()
         pipeline = exchange.route.pipeline
+        if exchange.response is not None:
+            exchange.route.tally.count(exchange.response.status, 0.0)
         if pipeline.on_complete:
             pipeline.complete(exchange)
 

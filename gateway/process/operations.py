@@ -47,7 +47,7 @@ async def answer(
     if command == "metrics":
         answers = await asyncio.gather(*(member.ask("metrics") for member in members))
         listed = merged(await asyncio.gather(*(member.ask("endpoints") for member in members)))
-        return {"metrics": added_up([*(answer or () for answer in answers), _states(listed)])}
+        return {"metrics": added_up([*(answer or () for answer in answers), _states(listed), _attempts(listed)])}
     endpoints = merged(await asyncio.gather(*(member.ask("endpoints") for member in members)))
     if command == "endpoints":
         return {"endpoints": endpoints}
@@ -83,9 +83,10 @@ def merged(answers: Sequence[list[dict[str, Any]] | None]) -> list[dict[str, Any
     for listed in answers:
         for item in listed or ():
             place = item["upstream"], item["endpoint"]
-            known = found.setdefault(place, {**item, "in_flight": 0, "connections": 0})
+            known = found.setdefault(place, {**item, "in_flight": 0, "connections": 0, "answers": [0] * 6})
             known["in_flight"] += item["in_flight"]
             known["connections"] += item["connections"]
+            known["answers"] = list(map(sum, zip(known["answers"], item["answers"], strict=True)))
     return list(found.values())
 
 
@@ -101,6 +102,25 @@ def _states(endpoints: list[dict[str, Any]]) -> list[Sample]:
             "value": int(item["state"] == EndpointState.UP.value),
         }
         for item in endpoints
+    ]
+
+
+def _attempts(endpoints: list[dict[str, Any]]) -> list[Sample]:
+    """What endpoints have answered, retries and all."""
+    return [
+        {
+            "name": "gateway_attempts_total",
+            "kind": "counter",
+            "meaning": "Attempts at an endpoint by the class of its answer; none: it ended before it had one",
+            "labels": {
+                "upstream": item["upstream"],
+                "endpoint": item["endpoint"],
+                "status": f"{kind}xx" if kind else "none",
+            },
+            "value": count,
+        }
+        for item in endpoints
+        for kind, count in enumerate(item["answers"])
     ]
 
 

@@ -25,12 +25,34 @@ EXACT_PATH, OTHER_PATH = range(2)
 PATTERN, OPEN_PATTERN, PREFIX = range(3)
 
 
+class Tally:
+    """What became of the exchanges of a route, for its metrics."""
+
+    __slots__ = ("responses", "seconds")
+
+    def __init__(self) -> None:
+        self.responses = [0] * 6
+        """By the class of their status: `responses[2]` were successful."""
+        self.seconds = 0.0
+        """How long they took together, tunnels excepted."""
+
+    def count(self, status: int, seconds: float) -> None:
+        """One more has ended."""
+        # hot: plain
+        try:
+            self.responses[status // 100] += 1
+        except (IndexError, TypeError):  # a plugin's mistake, of which the log knows
+            return
+        self.seconds += seconds
+
+
 class Route:
-    """A match, its compiled pipeline, and what becomes of a request; immutable."""
+    """A match, its compiled pipeline, and what becomes of a request; immutable but for its tally."""
 
     __slots__ = (
         "_expression", "_pattern", "_rewriting", "act", "asks_body", "body_conditions", "checks", "conditions",
-        "destination", "is_answering", "is_plain", "match", "name", "pipeline", "places", "split", "upstream",
+        "destination", "is_answering", "is_plain", "match", "name", "pipeline", "places", "split", "tally",
+        "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +87,7 @@ class Route:
         self.checks = tuple(condition.matches for condition in self.conditions)
         self.body_conditions = tuple(body_conditions(match))
         self.asks_body = bool(self.body_conditions)
+        self.tally = Tally()
 
     def take(self, exchange: Exchange) -> None:
         """Make an exchange this route's own. Raises ClientError for a path that cannot be rewritten."""

@@ -39,8 +39,8 @@ class Endpoint:
     """One address, its weight and its state. Only state, weight and counts change."""
 
     __slots__ = (
-        "_silent", "_spoke_at", "base_weight", "in_flight", "marks", "name", "pool", "priority", "state", "url",
-        "weight", "zone",
+        "_silent", "_spoke_at", "answers", "base_weight", "in_flight", "marks", "name", "pool", "priority", "state",
+        "url", "weight", "zone",
     )  # fmt: skip
 
     pool: ConnectionPool
@@ -59,6 +59,8 @@ class Endpoint:
         self.state = EndpointState.UP
         self.in_flight = 0
         """Exchanges under way at this endpoint, as this worker sees it."""
+        self.answers = [0] * 6
+        """Attempts that have ended, by the class of their status; the first of them are those without an answer."""
         self._spoke_at = -QUIET_SECONDS
         self._silent = 0
 
@@ -83,6 +85,7 @@ class Endpoint:
             "zone": self.zone,
             "in_flight": self.in_flight,
             "connections": len(self.pool.busy) + len(self.pool.idle),
+            "answers": self.answers,
         }
 
     def complain(self, error: Exception) -> None:
