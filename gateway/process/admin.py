@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -80,7 +81,7 @@ def _make_private(folder: Path) -> None:
 
 
 async def serve(path: Path, answer: Answer) -> asyncio.Server:
-    """Answer commands on a socket that only its owner may use."""
+    """Answer commands on a socket that only its owner may use. Raises ConfigurationError."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -96,7 +97,10 @@ async def serve(path: Path, answer: Answer) -> asyncio.Server:
         remove_stale(str(path))
         return await asyncio.start_unix_server(converse, str(path))
     except OSError as error:
-        raise ConfigurationError(f"admin_socket {path}: {error.strerror}") from None
+        if error.errno == errno.EADDRINUSE:
+            mend = "give each its own path, or stop the other one"
+            raise ConfigurationError(f"admin_socket: {path} is served by another gateway; {mend}") from None
+        raise ConfigurationError(f"admin_socket: {path}: {error.strerror}") from None
     finally:
         os.umask(mask)
 

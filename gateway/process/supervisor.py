@@ -74,7 +74,7 @@ class Supervisor:
         self._certificates = self._bind(self._settings.listeners)
         self._warn()
         path = admin.socket_path(self._settings.admin_socket)
-        server = await admin.serve(path, self._answer)
+        server = await self._serve_admin(path)
         link = admin.announce(path)
         try:
             self._handle_signals()
@@ -107,6 +107,12 @@ class Supervisor:
 
     async def _start(self) -> bool:
         """Start the workers; False if a signal came before all were ready."""
+    async def _serve_admin(self, path: Path) -> asyncio.Server:
+        try:
+            return await admin.serve(path, self._answer)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self._source.name}: {error}") from None
+
         starting = asyncio.ensure_future(self._crew.start(self._settings.workers))
         stopping = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)

@@ -123,7 +123,7 @@ def test_an_admin_socket_takes_the_place_of_no_file_and_of_no_other_gateway(gate
     (tmp_path / "site.toml").write_text(site_text([origin()], admin_socket=str(precious)))
     done = run_command("run", "site.toml", directory=tmp_path)
     assert done.returncode == 2
-    assert f"admin_socket {precious}: a file that is no socket is in the way" in done.stderr
+    assert f"site.toml: admin_socket: {precious}: a file that is no socket is in the way" in done.stderr
     assert precious.read_text() == "mine"
 
     path = tmp_path / "admin.sock"
@@ -131,7 +131,8 @@ def test_an_admin_socket_takes_the_place_of_no_file_and_of_no_other_gateway(gate
     (tmp_path / "site.toml").write_text(site_text([origin()], admin_socket=str(path)))
     done = run_command("run", "site.toml", directory=tmp_path)
     assert done.returncode == 2
-    assert "in use" in done.stderr
+    told = f"site.toml: admin_socket: {path} is served by another gateway; give each its own path"
+    assert told in done.stderr
     assert site.command("status", "--admin", str(path)).returncode == 0
 
 

@@ -87,12 +87,15 @@ class TestSocket:
     async def test_a_file_and_a_socket_in_use_are_left_alone(self, serve, tmp_path):
         (tmp_path / "a.txt").write_text("mine")
         with pytest.raises(
-            ConfigurationError, match=r"admin_socket .*a\.txt: a file that is no socket is in the way"
+            ConfigurationError, match=r"admin_socket: .*a\.txt: a file that is no socket is in the way"
         ):
             await serve("a.txt")
         assert (tmp_path / "a.txt").read_text() == "mine"
         await serve("a.sock")
-        with pytest.raises(ConfigurationError, match="in use"):
+        with pytest.raises(
+            ConfigurationError,
+            match=r"admin_socket: .*a\.sock is served by another gateway",
+        ):
             await serve("a.sock")
 
     async def test_a_command_that_fails_gets_an_answer_too(self, tmp_path, caplog):
@@ -124,7 +127,7 @@ class TestSocket:
         assert caplog.messages == []
 
     async def test_a_path_that_cannot_be_is_named(self, tmp_path):
-        with pytest.raises(ConfigurationError, match=r"admin_socket .*absent/a\.sock: No such file"):
+        with pytest.raises(ConfigurationError, match=r"admin_socket: .*absent/a\.sock: No such file"):
             await admin.serve(tmp_path / "absent" / "a.sock", answer)
 
 
