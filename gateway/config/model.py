@@ -363,6 +363,9 @@ class Settings(Model):
     means that they stay who they are."""
     drain_timeout: Duration = 30.0
     """Seconds that exchanges in flight have to finish when a worker stops."""
+    worker_timeout: Duration = 30.0
+    """Seconds without a sign of life after which a worker is killed and replaced: one that hangs, or in which a
+    plugin does not return. 0 means never, as is needed to stop a plugin in a debugger."""
     admin_socket: FilePath | None = None
     """Where commands such as `gateway reload` reach this gateway; without it, where they find the only one that you
     run."""

@@ -46,9 +46,14 @@ class Crew:
         return [member for member in self.members if member.is_running]
 
     @property
-    def leaving(self) -> list[int]:
-        """The process ids of those that finish what they have begun."""
-        return [member.pid for member in self._leaving]
+    def leaving(self) -> list[Member]:
+        """Those who finish what they have begun."""
+        return list(self._leaving)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all are to leave."""
+        return self._is_over
 
     @property
     def is_serving(self) -> bool:
@@ -96,7 +101,7 @@ class Crew:
         if member in self._leaving:
             self._leaving.discard(member)
         elif not self._is_over:
-            how = describe_exit(status)
+            how = member.ending = member.ending or describe_exit(status)
             pause = self._history.died(member.index, member.age, how)
             later = f"; it is started anew in {pause:g} s" if pause else ""
             log.error("worker %d (pid %d) died: %s%s", member.index, member.pid, how, later)
@@ -155,6 +160,8 @@ class Crew:
         if not member.is_running:
             return
         self._leaving.add(member)
+        if not member.is_pinged:
+            member.ping()  # whoever answers has heard that it is to leave, and has its time; see `pulse`
         member.drain()
         asyncio.get_running_loop().call_later(patience + KILL_AFTER_SECONDS, _kill_late, member, patience)
 
@@ -168,6 +175,8 @@ class Crew:
             member.drain()
             if not member.is_ready:  # nothing is in flight there, and a startup that blocks it hears nothing
                 asyncio.get_running_loop().call_later(KILL_AFTER_SECONDS, member.kill)
+            elif member.is_silent:
+                asyncio.get_running_loop().call_later(KILL_AFTER_SECONDS, _kill_silent, member)
         waits = [asyncio.ensure_future(member.wait()) for member in members if member.is_running]
         if waits:
             impatient = asyncio.ensure_future(is_impatient.wait())
@@ -193,4 +202,9 @@ def _kill_late(member: Member, patience: float) -> None:
             "worker %d (pid %d) has not ended %g s after its time to drain (%g s); it is killed",
             member.index, member.pid, KILL_AFTER_SECONDS, patience,
         )  # fmt: skip
+        member.kill()
+
+
+def _kill_silent(member: Member) -> None:
+    if member.is_silent:
         member.kill()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import logging
 import os
 import signal
 import socket
@@ -19,9 +21,20 @@ from gateway.process.bus import Link
 from gateway.process.history import describe_exit
 from gateway.process.nursery import Nursery
 
+log = logging.getLogger("gateway.supervisor")
+
 START_SECONDS = 60.0
+ANSWER_SECONDS = 3.0
+"""So long an operator's question waits for a worker."""
+PING_SECONDS = 1.0
+SILENT_PINGS = 5
+"""With so many that were not answered a worker is told of, and no longer waited for."""
 
 Relay = Callable[["Member", str, Any, str], None]
+
+
+class NoAnswer(ConfigurationError):
+    """A worker does not answer, or not any more."""
 
 
 class Member:
@@ -42,6 +55,15 @@ class Member:
         """Process id; 0 until it is born."""
         self.is_ready = False
         """Whether it has begun to serve."""
+        self.is_preparing = False
+        """Whether it builds another App: a plugin's startup may hold it up for long."""
+        self.is_pinged = False
+        """Whether a ping has not been answered yet. No further one is sent before: they would pile up."""
+        self.unanswered = 0
+        """For how many pings there has been no answer. Seconds would be wrong: they pass, too, while it is the
+        supervisor that stands still."""
+        self.ending = ""
+        """Why it is not there, if that is known."""
         self._nursery = nursery
         self._configuration = configuration
         self._bound = bound
@@ -49,8 +71,10 @@ class Member:
         self._kept = kept
         self._ended: asyncio.Future[int] | None = None
         self._link: Link | None = None
-        self._reply: asyncio.Future[Any] | None = None
-        self._asking = asyncio.Lock()
+        self._numbers = itertools.count()
+        self._replies: dict[int, asyncio.Future[Any]] = {}
+        """What is waited for, by the number of the request."""
+        self._pong = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._born = time.monotonic()
 
@@ -63,6 +87,32 @@ class Member:
     def is_running(self) -> bool:
         """Whether the process is there."""
         return self._ended is not None and not self._ended.done()
+
+    @property
+    def name(self) -> str:
+        """What logs and operators call it."""
+        return f"worker {self.index} (pid {self.pid})"
+
+    @property
+    def silent_seconds(self) -> float:
+        """For how long it has not answered, as far as that was counted."""
+        return self.unanswered * PING_SECONDS
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it has not answered for so long that there is no use in waiting for it."""
+        return self.unanswered >= SILENT_PINGS
+
+    def as_data(self) -> dict[str, Any]:
+        """For `gateway status`."""
+        return {
+            "index": self.index,
+            "pid": self.pid,
+            "age": self.age,
+            "is_running": self.is_running,
+            "silent_seconds": self.silent_seconds,
+            "ending": self.ending,
+        }
 
     async def start(self) -> None:
         """Start the process and wait until it serves. Raises ConfigurationError with what it says."""
@@ -86,7 +136,7 @@ class Member:
             for key, message in messages.items():
                 self._link.send(topic, message, key)
         try:
-            await self._request("supervisor.configure", self._configuration)
+            await self._request("supervisor.configure", self._configuration, START_SECONDS)
         except ConfigurationError:
             self.kill()
             await self.wait()
@@ -108,43 +158,90 @@ class Member:
 
         Raises ConfigurationError.
         """
-        return bool(await self._request("supervisor.prepare", source))
+        self.is_preparing = True
+        try:
+            return bool(await self._request("supervisor.prepare", source, START_SECONDS))
+        finally:
+            self.is_preparing = False
 
-    async def _request(self, topic: str, message: Any) -> Any:
-        async with self._asking:
-            if self._link is None or self._reading is None or self._reading.done():
-                raise ConfigurationError(f"worker {self.index} is not there; it is being replaced")
-            self._reply = asyncio.get_running_loop().create_future()
-            self._link.send(topic, message)
-            try:
-                async with asyncio.timeout(START_SECONDS):
-                    return await self._reply
-            except TimeoutError:
-                raise ConfigurationError(f"worker {self.index} did not answer within {START_SECONDS:g} s") from None
-            finally:
-                self._reply = None
+    async def ask(self, question: Any) -> Any:
+        """What the worker says to a question. Raises ConfigurationError; NoAnswer if it says nothing."""
+        if self.is_silent:
+            raise self._silence()
+        return await self._request("supervisor.ask", question, ANSWER_SECONDS)
+
+    async def _request(self, topic: str, message: Any, seconds: float) -> Any:
+        if self._link is None or self._reading is None or self._reading.done():
+            raise NoAnswer(f"worker {self.index} is not there; it is being replaced")
+        number = next(self._numbers)
+        reply = self._replies[number] = asyncio.get_running_loop().create_future()
+        self._link.send(topic, [number, message])
+        try:
+            async with asyncio.timeout(seconds):
+                return await reply
+        except TimeoutError:
+            raise self._silence() from None
+        finally:
+            del self._replies[number]
+
+    def _silence(self) -> NoAnswer:
+        if self.is_ready:
+            return NoAnswer(f"{self.name} does not answer")
+        return NoAnswer(f"{self.name} is not ready after {self.age:.0f} s")
 
     async def _follow(self, link: Link) -> None:
         async for topic, message, keep in link.messages():
-            if topic in ("worker.ready", "worker.prepared", "worker.answer"):
-                self._settle(message)
+            if topic == "worker.answer":
+                self._settle(*message)
             elif topic == "worker.failed":
-                self._settle(ConfigurationError(message))
+                number, reason = message
+                self._settle(number, ConfigurationError(reason))
+            elif topic == "worker.pong":
+                self._heard()
             elif not topic.startswith("worker."):
                 self._relay(self, topic, message, keep)
-        self._settle(ConfigurationError(f"worker {self.index} ended before it was ready; its log says why"))
+        what = "it answered" if self.is_ready else "it was ready"
+        for number in self._replies:
+            self._settle(number, NoAnswer(f"{self.name} ended before {what}; its log says why"))
 
-    def _settle(self, answer: Any) -> None:
-        reply = self._reply
+    def _settle(self, number: int, answer: Any) -> None:
+        reply = self._replies.get(number)  # None: nobody waits for it any more
         if reply is not None and not reply.done():
             if isinstance(answer, Exception):
                 reply.set_exception(answer)
             else:
                 reply.set_result(answer)
 
-    async def ask(self, question: Any) -> Any:
-        """What the worker says to a question. Raises ConfigurationError."""
-        return await self._request("supervisor.ask", question)
+    # -- is it there? ------------------------------------------------------------------------------------------
+
+    def ping(self) -> None:
+        """Ask whether its loop goes on, or count that it has not said so."""
+        if self.is_pinged:
+            self.unanswered += 1
+        else:
+            self.is_pinged = True
+            self.send("supervisor.ping", None)
+
+    def _heard(self) -> None:
+        if self.is_silent:
+            log.warning("%s answers again, after %g s", self.name, self.silent_seconds)
+        self.is_pinged, self.unanswered = False, 0
+        self._pong.set()
+
+    async def check(self) -> None:
+        """See that it answers. Raises NoAnswer if it does not do so soon; one that is not ready is not asked."""
+        if not self.is_ready:
+            return
+        if self.is_silent:
+            raise self._silence()
+        self._pong.clear()
+        if not self.is_pinged:
+            self.ping()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._pong.wait()
+        except TimeoutError:
+            raise self._silence() from None
 
     def send(self, topic: str, message: Any, keep: str = "") -> None:
         """Send over the bus, if the worker is there."""

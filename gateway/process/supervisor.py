@@ -25,9 +25,10 @@ from gateway.process import admin, operations, sockets
 from gateway.process.backlogs import LOOK_SECONDS, Backlogs
 from gateway.process.crew import Crew
 from gateway.process.history import History
-from gateway.process.member import Member
+from gateway.process.member import Member, NoAnswer
 from gateway.process.nursery import Nursery
 from gateway.process.privileges import find_user
+from gateway.process.pulse import Pulse
 from gateway.watching import watch_files
 
 log = logging.getLogger("gateway.supervisor")
@@ -80,6 +81,7 @@ class Supervisor:
             self._handle_signals()
             if await self._start():
                 self._announce()
+                self._begin(Pulse(self._crew, lambda: self._settings.worker_timeout).watch())
                 self._begin(watch_files(self._certificate_files, self.reload))
                 self._begin(self._warn_daily())
                 self._begin(self._watch_backlogs())
@@ -105,14 +107,14 @@ class Supervisor:
                     raise ConfigurationError(f"{self._source.name}: listeners[{index}].bind: {error}") from None
         return certificates
 
-    async def _start(self) -> bool:
-        """Start the workers; False if a signal came before all were ready."""
     async def _serve_admin(self, path: Path) -> asyncio.Server:
         try:
             return await admin.serve(path, self._answer)
         except ConfigurationError as error:
             raise ConfigurationError(f"{self._source.name}: {error}") from None
 
+    async def _start(self) -> bool:
+        """Start the workers; False if a signal came before all were ready."""
         starting = asyncio.ensure_future(self._crew.start(self._settings.workers))
         stopping = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -210,6 +212,7 @@ class Supervisor:
                 return await self._roll(source, settings)
             # One that is dead is being replaced, and takes up the new configuration with its next try.
             living = self._crew.living
+            await self._check_answers(living)
             is_for_others = any(await asyncio.gather(*(member.prepare(asdict(source)) for member in living)))
         except ConfigurationError:
             self._abandon()
@@ -221,6 +224,15 @@ class Supervisor:
             member.send("supervisor.commit", None)
         self._take_up(source, settings, certificates)
         return f"configuration of {source.name} is in force in {len(living)} workers"
+
+    async def _check_answers(self, members: list[Member]) -> None:
+        """Refuse at once what a worker that hangs would hold up."""
+        try:
+            await asyncio.gather(*(member.check() for member in members))
+        except NoAnswer as error:
+            raise ConfigurationError(
+                f"{error}; the old configuration stays in force. gateway restart replaces such a worker"
+            ) from None
 
     def _abandon(self) -> None:
         """What was prepared is not taken up."""
@@ -345,11 +357,8 @@ class Supervisor:
         return {
             "target": self._target,
             "up_seconds": time.monotonic() - self._started,
-            "workers": [
-                {"index": each.index, "pid": each.pid, "age": each.age, "is_running": each.is_running}
-                for each in self._crew.members
-            ],
-            "draining": self._crew.leaving,
+            "workers": [each.as_data() for each in self._crew.members],
+            "draining": [each.pid for each in self._crew.leaving],
             "listeners": list(self._listening),
             **self._history.as_data(),
         }

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
 import uvloop
@@ -69,6 +69,8 @@ class Worker:
         self._told: asyncio.Queue[tuple[str, Any, str]] = asyncio.Queue()
         self._starting: asyncio.Task[None] | None = None
         """The startup of an App's plugins, while it lasts."""
+        self._preparing: asyncio.Task[None] | None = None
+        """The making of the next App; the bus goes on meanwhile."""
         self._is_leaving = False
         """Whether nothing is to be started any more."""
 
@@ -96,6 +98,9 @@ class Worker:
     async def _listen(self) -> None:
         """Take in what the supervisor says: that all is in vain is heard while a plugin's startup hangs, too."""
         async for topic, message, keep in self._link.messages():
+            if topic == "supervisor.ping":  # asks whether the loop goes on, not whether there is work left
+                self._link.send("worker.pong")
+                continue
             if topic in ("supervisor.drain", "supervisor.abandon"):
                 self._is_leaving = self._is_leaving or topic == "supervisor.drain"
                 self._give_up_starting()
@@ -110,33 +115,52 @@ class Worker:
             topic, message, keep = await self._told.get()
             try:
                 await self._obey(topic, message, keep)
-            except GatewayError as error:
-                self._link.send("worker.failed", str(error))
-            except Exception as error:
+            except Exception:
                 log.exception("%s failed", topic)
-                self._link.send("worker.failed", f"{type(error).__name__}: {error}")
 
     async def _obey(self, topic: str, message: Any, keep: str) -> None:
         match topic:
             case "supervisor.configure":
-                await self._configure(message)
+                await self._reply(topic, message, self._configure)
             case "supervisor.prepare":
-                self._prepared = await self._build(message)
-                self._link.send("worker.prepared", self._has_other_ways(self._prepared))
+                self._preparing = asyncio.create_task(self._reply(topic, message, self._prepare))
             case "supervisor.commit":
                 self._commit()
             case "supervisor.abandon":
-                prepared, self._prepared = self._prepared, None
-                if prepared is not None:
-                    await prepared.shutdown()
+                await self._abandon()
             case "supervisor.drain":
                 self.stop()
             case "supervisor.ask":
-                self._link.send("worker.answer", self._answer(message))
+                await self._reply(topic, message, self._answer)
             case _:
                 self._bus.deliver(topic, message, keep)
 
-    def _answer(self, question: Any) -> Any:
+    async def _reply(self, topic: str, request: list[Any], act: Callable[[Any], Awaitable[Any]]) -> None:
+        """Do what a request asks for, and say under its number what came of it."""
+        number, message = request
+        try:
+            self._link.send("worker.answer", [number, await act(message)])
+        except GatewayError as error:
+            self._link.send("worker.failed", [number, str(error)])
+        except Exception as error:
+            log.exception("%s failed", topic)
+            self._link.send("worker.failed", [number, f"{type(error).__name__}: {error}"])
+
+    async def _prepare(self, source: dict[str, Any]) -> bool:
+        """Build an App beside the one that serves; whether only another worker could take it up."""
+        self._prepared = await self._build(source)
+        return self._has_other_ways(self._prepared)
+
+    async def _abandon(self) -> None:
+        if self._preparing is not None:
+            if self._starting is None:
+                self._preparing.cancel()  # it has not begun, or is over; else it was given up as this was heard
+            await asyncio.wait([self._preparing])
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            await prepared.shutdown()
+
+    async def _answer(self, question: Any) -> Any:
         if self._app is None:
             return None
         if question == "endpoints":
@@ -168,7 +192,6 @@ class Worker:
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
         Watchdog(self._index).start()
-        self._link.send("worker.ready")
 
     def _open(self, app: App, index: int, pair: Pair | None) -> HttpListener | EdgeListener:
         """Begin to accept, by the way that the App has found for this listener."""
@@ -229,7 +252,6 @@ class Worker:
             task = asyncio.create_task(_retire(old))
             self._retiring[task] = old
             task.add_done_callback(self._retiring.pop)
-        self._link.send("worker.committed")
 
     def _has_other_ways(self, app: App) -> bool:
         """Whether listeners would have to accept in another way: that takes another worker."""
