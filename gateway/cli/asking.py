@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from gateway.cli.show import warn
 from gateway.config.loader import load
 from gateway.errors import ConfigurationError
 from gateway.process import admin
@@ -53,10 +54,14 @@ class SiteCommand(click.Command):
 
 
 def ask_running(command: str, target: str | None, path: Path | None, **arguments: Any) -> dict[str, Any]:
-    """The reply of the gateway that is meant. Raises ConfigurationError if it refuses or nobody answers."""
+    """The reply of the gateway that is meant; what it warns of is printed.
+
+    Raises ConfigurationError if it refuses or nobody answers.
+    """
     reply = admin.ask(_socket(target, path), command, **arguments)
     if "error" in reply:
         raise ConfigurationError(reply["error"])
+    warn(reply.get("warnings", ()))
     return reply
 
 

@@ -150,7 +150,6 @@ def status(target: str | None, path: Path | None) -> None:
 
 
 def _say(reply: dict[str, Any]) -> None:
-    show.warn(reply.get("warnings", ()))
     click.echo(reply["done"])
 
 

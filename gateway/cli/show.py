@@ -33,6 +33,9 @@ from gateway.registry import Registry, configured, find_plugin, installed_plugin
 from gateway.upstream.balancer import WEIGHED_INSTEAD
 from gateway.upstream.group import Upstream
 
+TOLD_SECONDS = 2.0
+"""A worker that answers later than so is worth a word in `gateway status`."""
+
 
 def console() -> Console:
     """Where tables go; wide enough for pipes not to wrap."""
@@ -178,13 +181,21 @@ def status(reply: dict[str, Any]) -> None:
         what = f"{deaths['count']} worker{'s have' if deaths['count'] != 1 else ' has'} died"
         since, last = _clock(deaths["first"]), _clock(deaths["last"])
         out.print(f"[red]{what} since {since}, the last at {last}: {escape(deaths['how'])}[/]", highlight=False)
-    table = Table("Worker", "pid", "Age")
-    for worker in reply["workers"]:
-        age = f"{worker['age']:.0f} s" if worker["is_running"] else "[red]dead[/]"
-        table.add_row(str(worker["index"]), str(worker["pid"]), age)
-    for pid in reply["draining"]:
-        table.add_row("draining", str(pid), "")
+    rows = [(str(worker["index"]), str(worker["pid"]), *_health(worker)) for worker in reply["workers"]]
+    rows += [("draining", str(pid), "", "") for pid in reply["draining"]]
+    table = Table("Worker", "pid", "Age", *(["Trouble"] if any(trouble for *_, trouble in rows) else []))
+    for row in rows:
+        table.add_row(*row[: len(table.columns)])
     out.print(table)
+
+
+def _health(worker: dict[str, Any]) -> tuple[str, str]:
+    """The age of a worker, and what is wrong with it."""
+    if not worker["is_running"]:
+        return "[red]dead[/]", f"[red]{escape(worker['ending'])}[/]"
+    silent = worker["silent_seconds"]
+    note = f"[red]does not answer for {silent:g} s[/]" if silent >= TOLD_SECONDS else ""
+    return f"{worker['age']:.0f} s", note
 
 
 def _clock(seconds: float) -> str:

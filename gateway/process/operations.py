@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
 from gateway.metrics import Sample, added_results, added_up
+from gateway.process.member import NoAnswer
 from gateway.upstream.agreement import Publish, publish_mark, publish_weight
 from gateway.upstream.balancer import WEIGHED_INSTEAD
 from gateway.upstream.endpoint import EndpointState
@@ -40,17 +41,55 @@ async def answer(
     if not members:
         raise ConfigurationError("no worker is running at the moment; the gateway's log says why")
     if command == "explain":
-        explained = await members[0].ask({"explain": arguments["request"]})
-        return {"error": explained["error"]} if "error" in explained else {"explained": explained}
+        return await _explain(arguments["request"], members)
     if command not in COMMANDS:
         return await _ask_plugins(command, arguments, members)
-    if command == "metrics":
-        answers = await asyncio.gather(*(member.ask("metrics") for member in members))
-        listed = merged(await asyncio.gather(*(member.ask("endpoints") for member in members)))
-        return {"metrics": added_up([*(answer or () for answer in answers), _states(listed), _attempts(listed)])}
-    endpoints = merged(await asyncio.gather(*(member.ask("endpoints") for member in members)))
+    answers, warnings = await _ask_all("endpoints", members)
+    endpoints = merged(list(answers.values()))
     if command == "endpoints":
-        return {"endpoints": endpoints}
+        reply: dict[str, Any] = {"endpoints": endpoints}
+    elif command == "metrics":
+        numbers, lost = await _ask_all("metrics", list(answers))
+        warnings += lost
+        counted = [each or () for each in numbers.values()]
+        reply = {"metrics": added_up([*counted, _states(endpoints), _attempts(endpoints)])}
+    else:
+        reply = {"done": _change(command, arguments, endpoints, publish)}
+    return {**reply, "warnings": warnings}
+
+
+async def _ask_all(question: Any, members: Sequence[Member]) -> tuple[dict[Member, Any], list[str]]:
+    """What each says, and a line on each that says nothing. Raises ConfigurationError if nobody answers."""
+    said = await asyncio.gather(*(member.ask(question) for member in members), return_exceptions=True)
+    answers: dict[Member, Any] = {}
+    silent: list[str] = []
+    for member, answer in zip(members, said, strict=True):
+        if isinstance(answer, NoAnswer):
+            silent.append(str(answer))
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            answers[member] = answer
+    if not answers:
+        raise ConfigurationError("; ".join(silent))
+    return answers, silent
+
+
+async def _explain(request: Any, members: Sequence[Member]) -> dict[str, Any]:
+    """All would say the same: the first that answers is heard."""
+    silent: list[str] = []
+    for member in members:
+        try:
+            explained = await member.ask({"explain": request})
+        except NoAnswer as error:
+            silent.append(str(error))
+            continue
+        return {"error": explained["error"]} if "error" in explained else {"explained": explained}
+    raise ConfigurationError("; ".join(silent))
+
+
+def _change(command: str, arguments: dict[str, Any], endpoints: list[dict[str, Any]], publish: Publish) -> str:
+    """Have an endpoint's state or weight changed in all workers; one that hangs hears of it when it goes on."""
     upstream, endpoint = _found(endpoints, str(arguments.get("upstream")), str(arguments.get("endpoint")))
     place = {"upstream": upstream, "endpoint": endpoint}
     if command == "weight":
@@ -58,22 +97,25 @@ async def answer(
         if type(weight) is not int or not 0 <= weight <= MOST_WEIGHT:
             raise ConfigurationError(f"a weight is a whole number from 0 to {MOST_WEIGHT}, not {weight!r}")
         publish_weight(publish, upstream, endpoint, weight)
-        return {"done": f"{upstream} {endpoint}: weight {weight}{_unheard(weight, endpoints, place)}"}
+        return f"{upstream} {endpoint}: weight {weight}{_unheard(weight, endpoints, place)}"
     state = STATES[command]
     reason = str(arguments.get("reason") or _reason_so_far(endpoints, place, state) or "by the operator")
     publish_mark(publish, upstream, endpoint, OPERATOR, state, reason)
-    return {"done": f"{upstream} {endpoint}: {_outcome(state, endpoints, place)}"}
+    return f"{upstream} {endpoint}: {_outcome(state, endpoints, place)}"
 
 
 async def _ask_plugins(command: str, arguments: dict[str, Any], members: Sequence[Member]) -> dict[str, Any]:
-    question = {"command": command, "arguments": arguments}
-    answers = await asyncio.gather(*(member.ask(question) for member in members))
+    """What each worker has done, added up. What one has not done is an error, even if the others have done it."""
+    said, silent = await _ask_all({"command": command, "arguments": arguments}, members)
+    answers = [answer for answer in said.values() if answer is not None]
     for answer in answers:
-        if answer and "error" in answer:
+        if "error" in answer:
             raise ConfigurationError(answer["error"])
-    result = added_results([answer for answer in answers if answer is not None])
+    result = added_results(answers)
     if result is None:
         raise ConfigurationError(f"no plugin of the running gateway knows the command {command!r}")
+    if silent:
+        raise ConfigurationError(f"{'; '.join(silent)}; the other workers have carried out {command!r}")
     return {"result": result}
 
 

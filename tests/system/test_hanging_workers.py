@@ -106,6 +106,78 @@ def test_a_startup_that_blocks_for_long_is_no_hanging_worker(gateway, origin):
     assert "not answered" not in site.log
 
 
+def test_operators_hear_from_the_others_and_of_the_one_that_hangs(gateway, origin):
+    app = origin()
+    site = gateway(endpoints=[app], workers=2, worker_timeout=0)
+    name = app.url.removeprefix("http://")
+    pid = hang(site)
+    told = f"gateway: warning: worker 0 (pid {pid}) does not answer\n"
+    for asked in (
+        ("endpoints",),
+        ("metrics",),
+        ("drain", "app", name),
+        ("explain", "site.toml", "GET /", "--live"),
+    ):
+        began = time.monotonic()
+        done = site.command(*asked)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ("" if asked[0] == "explain" else told)
+        assert time.monotonic() - began < 10
+        assert name in done.stdout
+    site.wait_for_log(
+        f"worker 0 (pid {pid}) has not answered for 5 s; it is left alone, as worker_timeout is 0"
+        "; what it does for all (health checks, discovery) rests"
+    )
+    assert re.search(rf"\b{pid}\b.*does not answer for \d+ s", site.command("status").stdout)
+    assert site.command("endpoints").stderr == told
+
+    os.kill(pid, signal.SIGCONT)
+    site.wait_for_log(f"worker 0 (pid {pid}) answers again, after")
+    wait_until(lambda: "does not answer" not in site.command("status").stdout)
+    done = site.command("endpoints")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "draining" in done.stdout
+
+
+def test_it_is_an_error_if_no_worker_answers(gateway, origin):
+    site = gateway(endpoints=[origin()], worker_timeout=0)
+    pid = hang(site)
+    for asked in (("endpoints",), ("metrics",), ("explain", "site.toml", "GET /", "--live"), ("purge", "--all")):
+        done = site.command(*asked, within=10)
+        assert (done.returncode, done.stderr) == (2, f"gateway: worker 0 (pid {pid}) does not answer\n")
+
+
+def test_a_plugins_command_that_not_all_have_carried_out_is_an_error(gateway, origin):
+    site = gateway(endpoints=[origin()], workers=2, worker_timeout=0, plugins=["cache"])
+    pid = hang(site, 1)
+    done = site.command("purge", "--all")
+    assert done.returncode == 2
+    assert f"worker 1 (pid {pid}) does not answer; the other workers have carried out 'purge'" in done.stderr
+
+
+def test_questions_are_answered_while_a_reload_waits_for_a_plugin(gateway, origin):
+    hooks = """
+import asyncio, sys
+from gateway import hookimpl
+
+class Waits:
+    @hookimpl
+    async def startup(self, app):
+        print("in startup", file=sys.stderr, flush=True)
+        await asyncio.sleep(1000)
+"""
+    app = origin()
+    site = gateway(endpoints=[app], files={"hooks.py": hooks})
+    site.site_file.write_text(site_text([app], plugins=["./hooks.py:Waits"]))
+    site.signal(signal.SIGHUP)
+    site.wait_for_log("in startup")
+    name = app.url.removeprefix("http://")
+    assert site.command("drain", "app", name).returncode == 0
+    done = site.command("endpoints")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "draining" in done.stdout
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 def test_a_reload_is_refused_and_a_restart_replaces_the_one_that_hangs(gateway, origin, is_known):
     old, new = origin(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold"), origin()
