@@ -118,6 +118,7 @@ class Crew:
                 await self._start_one(fresh)
             except Exception as error:  # whatever it is, the gateway must not be left without workers
                 pause = longer(pause)
+                dead.ending = f"does not start: {error}"
                 log.error("worker %d does not start: %s; next try in %g s", dead.index, error, pause)
                 continue
             if dead in self.members:

@@ -140,8 +140,8 @@ class Worker:
         number, message = request
         try:
             self._link.send("worker.answer", [number, await act(message)])
-        except GatewayError as error:
-            self._link.send("worker.failed", [number, str(error)])
+        except (GatewayError, OSError) as error:  # what the operator can mend; where in the code is of no interest
+            self._link.send("worker.failed", [number, _said(error)])
         except Exception as error:
             log.exception("%s failed", topic)
             self._link.send("worker.failed", [number, f"{type(error).__name__}: {error}"])
@@ -286,6 +286,14 @@ class Worker:
         for app in apps:
             app.cut()
         await asyncio.wait(late, timeout=CUT_SECONDS)
+
+
+def _said(error: Exception) -> str:
+    """What is wrong, in one line: with the file, if there is one."""
+    if not isinstance(error, OSError):
+        return str(error)
+    place = f"{error.filename}: " if error.filename else ""
+    return place + (error.strerror or repr(error))
 
 
 async def _retire(app: App) -> None:

@@ -38,6 +38,8 @@ def test_a_reload_mends_what_keeps_a_dead_worker_from_coming_back(gateway, origi
     os.kill(dead, signal.SIGKILL)
     reason = "failed in startup: unsure.py line 11: RuntimeError: it does not want to"
     site.wait_for_log(f"does not start: {site.site_file}: plugins.Unsure: {reason}")
+    shown = " ".join(re.findall(r"[^\s│]+", site.command("status").stdout))
+    assert f"0 {dead} dead does not start: {site.site_file}: plugins.Unsure: failed in startup" in shown
     listed = site.command("endpoints", "--json")
     assert (listed.returncode, listed.stderr) == (0, "")
     done = site.reload(site.site_file.read_text().replace('"./unsure.py:Unsure"', ""))
