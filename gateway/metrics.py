@@ -20,6 +20,12 @@ Kind: TypeAlias = Literal["counter", "gauge"]
 Sample: TypeAlias = dict[str, Any]
 """`name`, `kind`, `meaning`, `labels`, `value`, and `is_least` where those of workers are not added: plain data."""
 
+EXPIRY = (
+    "certificate_expiry_timestamp_seconds",
+    "When the first of a listener's certificates expires, in seconds since 1970; 0 if there is none yet",
+)
+"""Name and meaning, for all who look after certificates."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*").fullmatch
 
 
@@ -79,6 +85,11 @@ class Metrics:
             else:
                 found.append({**sample, "value": value})
         return found
+
+
+def sample_of(kind: Kind, name: str, meaning: str, value: float, **labels: str) -> Sample:
+    """A number that is known already, of the metric `gateway_NAME`."""
+    return {"name": f"gateway_{name}", "kind": kind, "meaning": meaning, "labels": labels, "value": value}
 
 
 def added_up(lists: Iterable[Sequence[Sample]]) -> list[Sample]:

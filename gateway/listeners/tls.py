@@ -18,6 +18,7 @@ from typing import TypeAlias
 from gateway.config.model import Listener, ListenerTLS
 from gateway.errors import ConfigurationError
 from gateway.listeners.x509 import Facts, read_facts
+from gateway.metrics import EXPIRY, Sample, sample_of
 from gateway.pem import UnfitPair, load_pair
 
 KEYS = ("P-256", "P-384", "Ed25519", "RSA")
@@ -41,11 +42,17 @@ class Certificates:
     """A line for each that has expired or soon will."""
     pairs: tuple[Pair | None, ...] = ()
     """By listener, what the server core is to serve; None without TLS, and where an edge looks after its own."""
+    ends: tuple[tuple[str, float], ...] = ()
+    """When those expire, in seconds since 1970, by the label of the listener."""
+
+    def samples(self) -> list[Sample]:
+        """For `gateway metrics`; an edge shows its own."""
+        return [sample_of("gauge", *EXPIRY, ends, listener=label) for label, ends in self.ends]
 
 
 def check_certificates(listeners: Iterable[Listener], file: str) -> Certificates:
     """Raise ConfigurationError unless certificates and keys can be served; `file` is the site file."""
-    seen, warnings, pairs, now = hashlib.sha256(), [], [], time.time()
+    seen, warnings, pairs, ends, now = hashlib.sha256(), [], [], [], time.time()
     for index, listener in enumerate(listeners):
         if listener.tls is not None and listener.tls.cert is not None:
             place = f"{file}: listeners[{index}].tls"
@@ -55,9 +62,11 @@ def check_certificates(listeners: Iterable[Listener], file: str) -> Certificates
             if warning := _expiry(facts.ends, now):
                 warnings.append(f"{place}.cert: {listener.tls.cert} {warning}")
             pairs.append(None if listener.tls.extras else (pair[0], pair[1]))
+            if not listener.tls.extras:
+                ends.append((listener.label, facts.ends))
         else:
             pairs.append(None)
-    return Certificates(seen.hexdigest(), tuple(warnings), tuple(pairs))
+    return Certificates(seen.hexdigest(), tuple(warnings), tuple(pairs), tuple(ends))
 
 
 def served_files(listeners: Iterable[Listener]) -> list[Path]:

@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Mapping
 
-from gateway.metrics import Sample
+from gateway.metrics import Sample, sample_of
 
 log = logging.getLogger("gateway.supervisor")
 
@@ -47,13 +47,7 @@ class Backlogs:
         """For `gateway metrics`."""
         meaning = "Clients that wait to be accepted, because workers hold max_connections or are too busy"
         return [
-            {
-                "name": "gateway_listener_waiting",
-                "kind": "gauge",
-                "meaning": meaning,
-                "labels": {"listener": url},
-                "value": abs(count),
-            }
+            sample_of("gauge", "listener_waiting", meaning, abs(count), listener=url)
             for url, count in self._waiting.items()
         ]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.config.types import nearest
 from gateway.errors import ConfigurationError
-from gateway.metrics import Sample, added_results, added_up
+from gateway.metrics import Sample, added_results, added_up, sample_of
 from gateway.process.member import NoAnswer
 from gateway.upstream.agreement import Publish, publish_mark, publish_weight
 from gateway.upstream.balancer import WEIGHED_INSTEAD
@@ -136,34 +136,24 @@ def _states(endpoints: list[dict[str, Any]]) -> list[Sample]:
     """What all workers agree upon: whether each endpoint is up."""
     meaning = "Whether an endpoint may be picked: 1, or 0 while it drains, is down or in maintenance"
     return [
-        {
-            "name": "gateway_endpoint_up",
-            "kind": "gauge",
-            "meaning": meaning,
-            "labels": {"upstream": item["upstream"], "endpoint": item["endpoint"]},
-            "value": int(item["state"] == EndpointState.UP.value),
-        }
+        sample_of("gauge", "endpoint_up", meaning, item["state"] == EndpointState.UP.value, **_place(item))
         for item in endpoints
     ]
 
 
 def _attempts(endpoints: list[dict[str, Any]]) -> list[Sample]:
     """What endpoints have answered, retries and all."""
+    meaning = "Attempts at an endpoint by the class of its answer; none: it ended before it had one"
+    classes = ("none", *(f"{kind}xx" for kind in range(1, 6)))
     return [
-        {
-            "name": "gateway_attempts_total",
-            "kind": "counter",
-            "meaning": "Attempts at an endpoint by the class of its answer; none: it ended before it had one",
-            "labels": {
-                "upstream": item["upstream"],
-                "endpoint": item["endpoint"],
-                "status": f"{kind}xx" if kind else "none",
-            },
-            "value": count,
-        }
+        sample_of("counter", "attempts_total", meaning, count, **_place(item), status=status)
         for item in endpoints
-        for kind, count in enumerate(item["answers"])
+        for status, count in zip(classes, item["answers"], strict=True)
     ]
+
+
+def _place(item: dict[str, Any]) -> dict[str, str]:
+    return {"upstream": item["upstream"], "endpoint": item["endpoint"]}
 
 
 def _found(endpoints: list[dict[str, Any]], upstream: str, endpoint: str) -> tuple[str, str]:

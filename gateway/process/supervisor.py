@@ -342,7 +342,7 @@ class Supervisor:
         except ConfigurationError as error:
             return {"error": str(error)}
         if "metrics" in reply:
-            reply["metrics"] += self._backlogs.samples()
+            reply["metrics"] += [*self._backlogs.samples(), *self._certificates.samples()]
         if "done" in reply:
             log.info("operator: %s", reply["done"])
         return reply

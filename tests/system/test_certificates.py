@@ -232,4 +232,8 @@ def test_a_worker_that_dies_is_replaced_whatever_has_become_of_the_files(gateway
     wait_until(lambda: len(set(site.workers) - set(before)) == 2, message="they are not back")
     with site.connect(tls=issued.client_context(), server_name="localhost") as client:
         assert client.request(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").body == b"ok"
+        told = ssl.cert_time_to_seconds(client.socket.getpeercert()["notAfter"])
+    name = "gateway_certificate_expiry_timestamp_seconds"
+    (line,) = [line for line in site.command("metrics").stdout.splitlines() if line.startswith(f"{name}{{")]
+    assert float(line.rpartition(" ")[2]) == told
     assert "Traceback" not in site.log

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway import App, ClientHello, ConfigurationError, HandshakeRefused, hookimpl, look_at, watch_files
+from gateway.metrics import EXPIRY
 from gateway_tls.certificates import ByName, Facts, days_left, read_facts
 from gateway_tls.contexts import UnfitFile, server_context
 from gateway_tls.settings import ListenerKeys
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("gateway.tls")
 
 DAY_SECONDS = 86400.0
-EXPIRY = (
-    "certificate_expiry_timestamp_seconds",
-    "When the first of a listener's certificates expires, in seconds since 1970; 0 if there is none yet",
-)
 SOON_DAYS = 14
 """So long before its end a certificate is warned of, each day."""
 
