@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from gateway_security.basic_auth import BasicAuth, read_credentials
 from gateway_security.checking import Busy, Checker
 from gateway_security.passwd_command import passwd
+from gateway_security.passwords import parse_hash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -335,6 +336,15 @@ def test_the_command_makes_a_line_that_is_accepted():
     assert done.output.startswith("ana:$argon2id$")
     assert CliRunner().invoke(passwd, ["a:b", "--stdin"], input="s3cret\n").exit_code == 1
     assert CliRunner().invoke(passwd, ["ana", "--stdin"], input="\n").exit_code == 1
+
+
+@pytest.mark.parametrize("piped", ["s3cret", "s3cret\n", "s3cret\r\nanother line\n"])
+def test_the_command_takes_the_first_line_of_what_is_piped_and_asks_nothing(piped):
+    done = CliRunner().invoke(passwd, ["ana"], input=piped)
+    assert (done.exit_code, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    assert parse_hash(line.removeprefix("ana:")).fits(b"s3cret")
+    assert CliRunner().invoke(passwd, ["ana"], input="").exit_code == 1
 
 
 def test_in_a_gateway_a_cache_behind_it_does_not_give_one_user_what_is_anothers(gateway, origin):

@@ -14,7 +14,10 @@ from gateway_security.passwords import make_hash
 @click.argument("name")
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read the password from standard input, without asking.")
 def passwd(name: str, from_stdin: bool) -> None:
-    """Print a line NAME:HASH for the file of `basic-auth`; `>>` puts it there."""
+    """Print a line NAME:HASH for the file of `basic-auth`; `>>` puts it there.
+
+    The password is asked for on a terminal; otherwise it is the first line of standard input.
+    """
     try:
         check_name(name)
         password = _read(from_stdin)
@@ -24,7 +27,7 @@ def passwd(name: str, from_stdin: bool) -> None:
 
 
 def _read(from_stdin: bool) -> str:
-    if from_stdin:
+    if from_stdin or not sys.stdin.isatty():
         text = sys.stdin.readline().rstrip("\r\n")
     else:
         text = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
