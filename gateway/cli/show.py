@@ -29,6 +29,7 @@ from gateway.failures import refusal
 from gateway.hooks import EXCHANGE_HOOKS, HOOK_NAMES, REVERSED_HOOKS
 from gateway.listeners.tls import check_certificates
 from gateway.pipeline import order_hooks
+from gateway.process.privileges import find_user
 from gateway.registry import Registry, configured, find_plugin, installed_plugins
 from gateway.upstream.balancer import WEIGHED_INSTEAD
 from gateway.upstream.group import Upstream
@@ -46,6 +47,8 @@ def console() -> Console:
 def checked(source: Source) -> None:
     """Build everything, as a worker would, and print what came out."""
     app = App(source)
+    if app.settings.user:
+        find_user(app.settings.user, source.name)
     _ask_plugins(app)
     certificates = check_certificates(app.settings.listeners, source.name)
     out = console()

@@ -27,6 +27,15 @@ class Address(NamedTuple):
             return f"unix:{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def excludes(self, other: Address) -> bool:
+        """Whether only one of the two can be bound: every address of a family is there beside none of its own."""
+        if self.path or other.path:
+            return self.path == other.path
+        if self.port != other.port or not self.port:
+            return False
+        one, two = ipaddress.ip_address(self.host), ipaddress.ip_address(other.host)
+        return one.version == two.version and (one == two or one.is_unspecified or two.is_unspecified)
+
 
 def parse_bind(value: object) -> object:
     """`127.0.0.1:8080`, `[::1]:8080`, `:8080` (every IPv4 address) or `unix:/run/gateway.sock`."""

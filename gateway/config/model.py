@@ -376,6 +376,16 @@ class Settings(Model):
     """From which level on the gateway's own log tells; requests are logged by the plugin `access-log`."""
 
     @model_validator(mode="after")
+    def _check_addresses(self) -> Settings:
+        for index, listener in enumerate(self.listeners):
+            for other, earlier in enumerate(self.listeners[:index]):
+                if listener.bind.excludes(earlier.bind):
+                    is_same = listener.bind == earlier.bind
+                    said = "the same as" if is_same else f"{listener.bind} cannot be bound beside {earlier.bind},"
+                    raise ValueError(f"listeners[{index}].bind: {said} listeners[{other}].bind")
+        return self
+
+    @model_validator(mode="after")
     def _check_senders(self) -> Settings:
         for index, listener in enumerate(self.listeners):
             if listener.proxy_protocol and not self.trusted_proxies:

@@ -15,11 +15,16 @@ _PR_SET_DUMPABLE = 4
 
 
 def find_user(name: str, where: str) -> pwd.struct_passwd:
-    """Who that is. Raises ConfigurationError if there is nobody of that name, or if we may not become that."""
+    """Who that is. Raises ConfigurationError if there is nobody of that name."""
     try:
-        user = pwd.getpwnam(name)
+        return pwd.getpwnam(name)
     except KeyError:
         raise ConfigurationError(f"{where}: user: there is no user {name!r} on this machine") from None
+
+
+def find_successor(name: str, where: str) -> pwd.struct_passwd:
+    """Who we are to become. Raises ConfigurationError if there is nobody of that name, or if we may not."""
+    user = find_user(name, where)
     if os.geteuid() not in (0, user.pw_uid):
         raise ConfigurationError(
             f"{where}: user: only root can become {name!r}; start the gateway as root, or leave user out"
@@ -29,7 +34,7 @@ def find_user(name: str, where: str) -> pwd.struct_passwd:
 
 def become(name: str, where: str) -> None:
     """Be that user from now on, with its groups and nothing of before. Raises ConfigurationError."""
-    user = find_user(name, where)
+    user = find_successor(name, where)
     if os.geteuid() != 0:
         return
     os.initgroups(name, user.pw_gid)

@@ -27,7 +27,7 @@ from gateway.process.crew import Crew
 from gateway.process.history import History
 from gateway.process.member import Member, NoAnswer
 from gateway.process.nursery import Nursery
-from gateway.process.privileges import find_user
+from gateway.process.privileges import find_successor
 from gateway.process.pulse import Pulse
 from gateway.watching import watch_files
 
@@ -248,7 +248,7 @@ class Supervisor:
 
     def _check_user(self, source: Source, settings: Settings) -> None:
         if settings.user:
-            find_user(settings.user, source.name)
+            find_successor(settings.user, source.name)
 
     def _check_admin_socket(self, source: Source, settings: Settings) -> None:
         if settings.admin_socket != self._settings.admin_socket:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from click.testing import CliRunner, Result
 
@@ -289,6 +291,7 @@ class TestSites:
                 'site.toml: trusted_proxies[0]: expected a network such as "10.0.0.0/8", or an address',
             ),
             ('routes = [{ upstream = "ap" }]', "site.toml: routes[0].upstream: no upstream 'ap'; did you mean"),
+            ('user = "nobodies"', "site.toml: user: there is no user 'nobodies' on this machine"),
         ],
     )
     def test_a_wrong_value_is_named_with_file_and_key_path(self, check, text, said):
@@ -302,6 +305,18 @@ class TestSites:
             (
                 'listeners = [{ bind = "127.0.0.1:0", tls = { cert = "c" } }]',
                 "listeners[0].tls: cert and key belong together: name both",
+            ),
+            (
+                'listeners = [{ bind = ":80" }, { bind = "[::]:80" }, { bind = "0.0.0.0:80" }]',
+                "site.toml: listeners[2].bind: the same as listeners[0].bind",
+            ),
+            (
+                'listeners = [{ bind = "127.0.0.1:80" }, { bind = ":80" }]',
+                "listeners[1].bind: 0.0.0.0:80 cannot be bound beside 127.0.0.1:80, listeners[0].bind",
+            ),
+            (
+                'listeners = [{ bind = "unix:/run/a" }, { bind = "unix:/run/a" }]',
+                "listeners[1].bind: the same as listeners[0].bind",
             ),
             ("listeners = []", "listeners: needs at least 1 entry"),
             ("workers = 1", "listeners: is missing"),
@@ -322,6 +337,10 @@ class TestSites:
     )
     def test_a_wrong_site_is_named(self, check, text, said):
         assert said in complaint(check(text))
+
+    def test_a_user_is_known_to_check_whoever_may_become_that(self, check, monkeypatch):
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+        assert check(f'{SITE}user = "root"').exit_code == 0
 
     @pytest.mark.parametrize(
         "text",

@@ -200,6 +200,31 @@ class TestListeners:
         with pytest.raises(ValidationError):
             Listener.model_validate({"bind": "127.0.0.1:80", key: 0})
 
+    @pytest.mark.parametrize(
+        "binds",
+        [
+            (":0", ":0"),
+            (":80", ":81"),
+            (":80", "[::]:80"),
+            ("127.0.0.1:80", "127.0.0.2:80", "[::1]:80"),
+            ("unix:/run/a", "unix:/run/b"),
+        ],
+    )
+    def test_listeners_have_addresses_that_can_be_bound_side_by_side(self, binds):
+        Settings.model_validate({"listeners": [{"bind": bind} for bind in binds]})
+
+    @pytest.mark.parametrize(
+        ("binds", "said"),
+        [
+            (("localhost:80", "127.0.0.1:80"), r"listeners\[1\]\.bind: the same as listeners\[0\]\.bind"),
+            (("[::1]:80", "[0:0::1]:80"), r"listeners\[1\]\.bind: .* beside \[::1\]:80, listeners\[0\]\.bind"),
+            (("[::1]:1", "[::1]:80", "[::]:80"), r"listeners\[2\]\.bind: .* beside .*, listeners\[1\]\.bind"),
+        ],
+    )
+    def test_listeners_of_which_one_alone_could_be_bound_are_refused(self, binds, said):
+        with pytest.raises(ValidationError, match=said):
+            Settings.model_validate({"listeners": [{"bind": bind} for bind in binds]})
+
     def test_a_protocol_that_is_not_there_is_refused(self):
         with pytest.raises(ValueError, match="should be 'http'"):
             Listener(bind="127.0.0.1:8080", protocol="tcp")
