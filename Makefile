@@ -55,7 +55,7 @@ clean: ## Remove .venv and every cache
 # The packages are installed as they lie here (editable), in one go and without build isolation: hatchling comes
 # first, at its pinned version, instead of anew for every package.
 $(READY): pyproject.toml constraints.txt $(addsuffix /pyproject.toml,$(PACKAGES))
-	@echo 'Preparing $(VENV): takes about a minute, once and when a dependency changes'
+	@echo 'Preparing $(VENV): takes one to three minutes, once and when a dependency changes'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { $(find-python) && $$python -m venv --clear $(VENV); }
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt hatchling
 	@$(BIN)/python -m pip install -qq --constraint constraints.txt --no-build-isolation \

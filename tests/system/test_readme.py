@@ -93,7 +93,6 @@ class Reader:
                 path.write_text(each.text)
                 if path.parent != self.directory:
                     (path.parent / "__init__.py").touch()
-        (self.directory / "public").mkdir(exist_ok=True)
         site = FOLDERS.sub(f"{self.directory}/", site_of(block))
         (self.directory / "site.toml").write_text(site)
         if "cert.pem" in site:
@@ -107,6 +106,10 @@ class Reader:
         match words:
             case ["make", target, *variables]:
                 return make(target, *variables)
+            case ["mkdir", "-p", *folders]:
+                for folder in folders:
+                    (self.directory / self.here(f"{folder}/")).mkdir(parents=True, exist_ok=True)
+                return ""
             case ["pip", "install", "."]:
                 return self.install()
             case ["pip", "install", *folders]:
@@ -241,6 +244,7 @@ def test_every_file_of_python_says_its_name():
 @pytest.mark.parametrize("block", params(SITES))
 def test_a_site_file_of_the_readme_is_valid_as_it_stands(reader, block):
     reader.lay_out(block)
+    (reader.directory / "public").mkdir()
     assert "The configuration is valid." in gateway_command(reader.directory, "check", "site.toml")
 
 
