@@ -176,9 +176,8 @@ class App:
         self._agreement.begin()
         self._is_started = True
         try:
-            await start_plugins(self._living, self)
+            await start_plugins(self._living, self, self._jobs)
         except BaseException:
-            await self._jobs.end()
             await self._leave()
             raise
 
@@ -252,6 +251,7 @@ class App:
                 response = await forward(exchange)
                 if pipeline.on_upstream_response:
                     await run(pipeline.on_upstream_response, exchange, response, "on_upstream_response", limit)
+                    settle_framing(exchange, response)
             if pipeline.on_response:
                 if is_plain:
                     run_now(pipeline.on_response, exchange, response, "on_response", limit)

@@ -7,10 +7,10 @@ attempts, so that health is learnt from it as from any other. Does not decide wh
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import Mapping
 
 from gateway.config.routes import Route as RouteSettings
-from gateway.errors import BadResponse, ConfigurationError
+from gateway.errors import GatewayError
 from gateway.forward import forward
 from gateway.model import Exchange, Response
 from gateway.pipeline import Pipeline
@@ -32,12 +32,17 @@ class Asker:
         if exchange.is_clients:
             raise ValueError("ask with an exchange of your own, exchange.copy(): this one is the client's")
         exchange.route = route = self._route(name)
-        exchange.upstream, exchange.forwarded_path = route.upstream, None
+        exchange.upstream = route.upstream
+        if exchange.forwarded_path is exchange.inherited_path:  # where the route would have sent it
+            exchange.forwarded_path = None
         exchange.request.headers.set_default(b"host", name)  # a request that was made by hand may have none
         try:
             response = await forward(exchange)
-            response.body = await _whole(response, most, name)
+            await response.read(most)
             return response
+        except GatewayError as error:
+            error.asked = name
+            raise
         finally:
             if exchange.open_body is not None:
                 exchange.open_body.close()
@@ -49,27 +54,7 @@ class Asker:
         if route is None:
             upstream = self._upstreams.get(name)
             if upstream is None:
-                raise ConfigurationError(f"there is no upstream {name!r}")
+                raise ValueError(f"there is no upstream {name!r}; there are {', '.join(self._upstreams) or 'none'}")
             route = Route(RouteSettings(name=f"ask {name}", upstream=name), self._pipeline, upstream)
             self._routes[name] = route
         return route
-
-
-async def _whole(response: Response, most: int, name: str) -> bytes:
-    body = response.body
-    pieces = [body] if isinstance(body, bytes) else await _gathered(body, most)
-    data = b"".join(pieces)
-    if len(data) > most:
-        raise BadResponse(f"upstream {name!r}: an answer of more than {most} bytes")
-    return data
-
-
-async def _gathered(body: AsyncIterable[bytes], most: int) -> list[bytes]:
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in body:
-        pieces.append(piece)
-        size += len(piece)
-        if size > most:
-            break
-    return pieces

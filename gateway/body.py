@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Protocol, TypeAlias
 
-from gateway.errors import GatewayError
+from gateway.errors import BadResponse, GatewayError
 
 Body: TypeAlias = bytes | AsyncIterable[bytes]
 """A whole body, or one that arrives piece by piece."""
@@ -21,6 +21,11 @@ class WholeBody:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+
+    @property
+    def length(self) -> int:
+        """Bytes of it."""
+        return len(self.data)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self.data:
@@ -41,3 +46,18 @@ class OpenBody(Protocol):
     def has_data(self) -> bool:
         """Whether a piece of it is there, so that reading it will not wait."""
         ...
+
+
+async def gathered(body: Body, most: int) -> bytes:
+    """All of a response's body. Raises BadResponse for more than `most` bytes."""
+    pieces = [body] if isinstance(body, bytes) else []
+    size = sum(map(len, pieces))
+    if not isinstance(body, bytes):
+        async for piece in body:
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                break
+    if size > most:
+        raise BadResponse(f"a body of more than {most} bytes, where one is read whole")
+    return b"".join(pieces)

@@ -15,6 +15,8 @@ class GatewayError(Exception):
 
     status: int = 500
     side: ClassVar[str] = "gateway"
+    asked: str = ""
+    """The upstream that a plugin has asked about the exchange, if it is that which failed."""
     is_retryable: ClassVar[bool] = False
     """True if no byte of a response was seen, so another attempt can still answer the client."""
 

@@ -28,12 +28,13 @@ class FailureLog:
     def tell(self, exchange: Exchange, error: GatewayError) -> None:
         """An exchange failed. What is a client's own fault is told at the level `debug`, as are those left out."""
         kind = type(error).__name__
+        said = f"asked upstream {error.asked!r}: {error}" if error.asked else str(error)
         if isinstance(error, PluginError):
             log.error("request %s: %s", exchange.id, error, exc_info=error.__cause__)
         elif error.side != "client" and self._throttle(exchange.upstream.name).admits(kind):
-            log.warning("request %s: %s: %s", exchange.id, kind, error)
+            log.warning("request %s: %s: %s", exchange.id, kind, said)
         else:
-            log.debug("request %s: %s: %s", exchange.id, kind, error)
+            log.debug("request %s: %s: %s", exchange.id, kind, said)
 
     def close(self) -> None:
         """Tell what has been counted."""

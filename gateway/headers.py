@@ -180,3 +180,13 @@ class Headers:
 
     def __repr__(self) -> str:
         return f"<Headers {', '.join(name.decode('latin-1') for name, _ in self.raw)}>"
+
+
+def cookies_of(raw: RawHeaders, name: str) -> Iterator[str]:
+    """The values of a request's cookies of a name, as they came (RFC 6265 4.2)."""
+    for field, value in raw:
+        if field == b"cookie":
+            for pair in value.decode("latin-1").split(";"):
+                key, equals, content = pair.partition("=")
+                if equals and key.strip() == name:
+                    yield content.strip()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gateway")
 
+STUBBORN_SECONDS = 1.0
+"""So long cancelled jobs are waited for."""
 SLOW_SECONDS = 5.0
 """After so long the log says whose startup it is that everything waits for."""
 
@@ -33,7 +35,7 @@ MAX_SECONDS = 55.0
 """For all of them together: less than a supervisor waits for its workers, so that it hears which plugin it was."""
 
 
-async def start_plugins(plugins: Sequence[tuple[str, object]], app: App) -> None:
+async def start_plugins(plugins: Sequence[tuple[str, object]], app: App, jobs: Jobs) -> None:
     """Start each, in order. Raises PluginError if one refuses or takes too long; those before it are shut down."""
     started: list[tuple[str, object]] = []
     deadline = asyncio.get_running_loop().time() + MAX_SECONDS
@@ -41,6 +43,7 @@ async def start_plugins(plugins: Sequence[tuple[str, object]], app: App) -> None
         try:
             await _start(name, plugin, app, deadline)
         except BaseException:
+            await jobs.end()
             await stop_plugins(started, app)
             raise
         started.append((name, plugin))
@@ -116,8 +119,11 @@ class Jobs:
             log.error("%s failed in the background, and does not run any more", task.get_name(), exc_info=error)
 
     async def end(self) -> None:
-        """Cancel what still runs, and wait for it."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel what still runs, and wait for it; what does not end is left, and told of."""
+        deadline = asyncio.get_running_loop().time() + STUBBORN_SECONDS
+        while self._tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:  # jobs may start others
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks, timeout=left)
+        for task in self._tasks:
+            log.warning("%s goes on in the background though it was cancelled", task.get_name())

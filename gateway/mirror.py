@@ -67,7 +67,7 @@ class Mirror:
         if request.body is None:
             self.send(self._copy(exchange), b"")
             return
-        length = request.length
+        length = request.body_length
         if length is None or length <= settings.max_body:
             request.body = Overheard(request.body, self, self._copy(exchange), length)
 
@@ -125,13 +125,13 @@ def mirror_of(route: RouteSettings, upstreams: Mapping[str, Upstream]) -> Mirror
 class Overheard:
     """A request body on its way to the endpoint; when it has come to its end within the bound, the copy is sent."""
 
-    __slots__ = ("_copy", "_length", "_mirror", "_pieces", "_size", "_source")
+    __slots__ = ("_copy", "_mirror", "_pieces", "_size", "_source", "length")
 
     def __init__(self, source: AsyncIterable[bytes], mirror: Mirror, copy: Exchange, length: int | None) -> None:
         self._source = aiter(source)
         self._mirror = mirror
         self._copy: Exchange | None = copy
-        self._length = length
+        self.length = length
         """What was announced: whoever has so much does not ask whether there is more."""
         self._pieces: list[bytes] = []
         self._size = 0
@@ -148,7 +148,7 @@ class Overheard:
         if self._copy is not None:
             self._pieces.append(piece)
             self._size += len(piece)
-            if self._size == self._length:
+            if self._size == self.length:
                 self._finish()
             elif self._size > self._mirror.settings.max_body:
                 self._copy = None

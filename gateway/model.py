@@ -14,9 +14,9 @@ from urllib.parse import quote, unquote_to_bytes
 
 import orjson
 
-from gateway.body import Body, OpenBody, WholeBody
+from gateway.body import Body, OpenBody, WholeBody, gathered
 from gateway.errors import BodyTooLarge, GatewayError
-from gateway.headers import Headers, RawHeaders
+from gateway.headers import Headers, RawHeaders, cookies_of
 
 if TYPE_CHECKING:
     from gateway.admission import Bounds
@@ -99,7 +99,7 @@ class Request:
         client: str = "127.0.0.1",
         client_port: int = 0,
         http_version: str = "1.1",
-        body: AsyncIterable[bytes] | None = None,
+        body: AsyncIterable[bytes] | bytes | str | None = None,
     ) -> None:
         target = target.encode("latin-1") if isinstance(target, str) else target
         self.method = method
@@ -109,9 +109,11 @@ class Request:
         self.http_version = http_version
         self.peer = self.client = client
         self.client_port = client_port
-        self.body = body
+        body = body.encode() if isinstance(body, str) else body
+        self.body = WholeBody(body) if isinstance(body, bytes) else body
         self.has_body = body is not None
-        self.length = len(body.data) if isinstance(body, WholeBody) else None
+        self.length = None
+        self.length = self.body_length
         self._host: str | None = None
 
     @property
@@ -123,6 +125,16 @@ class Request:
     def path(self) -> str:
         """The path, percent-decoded; bytes that are no UTF-8 become U+FFFD. For people and matching only."""
         return unquote_to_bytes(self.raw_path).decode("utf-8", "replace")
+
+    @property
+    def body_length(self) -> int | None:
+        """Bytes of the body that is there now, as far as that is known."""
+        length: int | None = getattr(self.body, "length", self.length)
+        return length
+
+    def cookie(self, name: str) -> str | None:
+        """The first cookie of that name, as it came."""
+        return next(cookies_of(self.headers.raw, name), None)
 
     @property
     def host(self) -> str:
@@ -203,6 +215,11 @@ class Response:
         """Send the client elsewhere."""
         return cls(status, {"location": location})
 
+    async def read(self, most: int = 1024 * 1024) -> bytes:
+        """The whole body, which is still there to be sent. Raises BadResponse for one of more than `most` bytes."""
+        self.body = body = await gathered(self.body, most)
+        return body
+
     def __repr__(self) -> str:
         size = f"{len(self.body)} bytes" if isinstance(self.body, bytes) else "streamed"
         return f"<Response {self.status}, {size}>"
@@ -256,6 +273,8 @@ class Exchange:
     """Who will be asked: the route's upstream, until a plugin's `on_request` puts another one here."""
     forwarded_path: bytes | None
     """The path that endpoints see, if it is not the request's: a route or `rewrite` has changed it."""
+    inherited_path: bytes | None = None
+    """The `forwarded_path` of the exchange that this one is a copy of."""
     response: Response | None = None
     answered_by: str | None = None
     """The plugin that answered in an endpoint's stead; `route` for a route's own answer."""
@@ -326,8 +345,9 @@ class Exchange:
         request.headers = original.headers.copy()
         request.body, request.has_body, request.length = None, False, None
         copy = Exchange(self.app, request, self.listener)
-        copy.route, copy.upstream = self.route, self.upstream
-        copy.forwarded_path = self.forwarded_path
+        if hasattr(self, "route"):  # else it is a test's
+            copy.route, copy.upstream = self.route, self.upstream
+        copy.forwarded_path = copy.inherited_path = self.forwarded_path
         return copy
 
     def rewrite(self, path: str) -> None:

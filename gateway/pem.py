@@ -19,15 +19,12 @@ class UnfitPair(ValueError):
         """The setting that is to blame: `cert`, `key`, or empty for both."""
 
 
-def load_pair(context: ssl.SSLContext, cert: Path, key: Path) -> None:
-    """Have a context show this certificate. Raises UnfitPair."""
-    for name, path in (("cert", cert), ("key", key)):
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            raise UnfitPair(f"{path}: {error.strerror}", name) from None
+def load_pair(context: ssl.SSLContext, cert: Path, key: Path) -> tuple[bytes, bytes]:
+    """Have a context show this certificate; what stood in the two files, each read once. Raises UnfitPair."""
+    pem, secret = _read(cert, "cert"), _read(key, "key")
     try:
-        context.load_cert_chain(cert, key, password=_refuse)
+        with InMemory(pem) as shown, InMemory(secret) as own:
+            context.load_cert_chain(shown, own, password=_refuse)
     except _Encrypted:
         raise UnfitPair(
             f"{key} is encrypted; nobody is there to be asked: name a file with the key as it is,"
@@ -42,6 +39,14 @@ def load_pair(context: ssl.SSLContext, cert: Path, key: Path) -> None:
         else:
             what = f"{cert} and {key} are no certificate and key in PEM form"
         raise UnfitPair(what) from None
+    return pem, secret
+
+
+def _read(path: Path, key: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnfitPair(f"{path}: {error.strerror}", key) from None
 
 
 class _Encrypted(Exception):

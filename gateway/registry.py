@@ -159,8 +159,8 @@ def _made(factory: Callable[..., Any], settings: BaseModel | None, where: str) -
     arguments = () if settings is None else (settings,)
     try:
         return factory(*arguments)
-    except ConfigurationError:
-        raise
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
     except FAILURES as error:
         reason = said(error, getattr(factory, "__module__", ""))
         if isinstance(error, TypeError) and not takes(factory, *arguments):

@@ -10,7 +10,6 @@ import reprlib
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any
 
-from gateway.body import WholeBody
 from gateway.errors import GatewayError, PluginError
 from gateway.model import Exchange
 from gateway.pipeline import SEE_REQUESTS, Pipeline, suspects, wrap
@@ -37,7 +36,7 @@ async def prepare_body(exchange: Exchange, pipeline: Pipeline) -> RequestBody:
             "a plugin has read the request's body, and nothing is left to forward; "
             "`await exchange.request.read()` leaves it there"
         )
-    length = len(source.data) if isinstance(source, WholeBody) else exchange.request.length
+    length = exchange.request.body_length
     wrapped: AsyncIterable[bytes] = source
     if pipeline.wrap_request_body:
         wrapped = wrap(pipeline.wrap_request_body, exchange, source, "wrap_request_body", len(pipeline.plugins))
@@ -112,7 +111,9 @@ class RequestBody:
         except GatewayError as error:
             connection.fail(error)
         except Exception as error:
-            connection.fail(GatewayError(f"the request body failed: {error!r}"))
+            wrong = PluginError(f"{suspects(self._exchange, SEE_REQUESTS)} failed in a request's body: {error!r}")
+            wrong.__cause__ = error
+            connection.fail(wrong)
 
     def abandon(self) -> None:
         """Nobody will send it any more."""

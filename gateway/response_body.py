@@ -12,7 +12,7 @@ from gateway.pipeline import Pipeline, wrap
 
 def wrap_body(exchange: Exchange, pipeline: Pipeline, response: Response, limit: int) -> None:
     """Let plugins put their iterators around the response's body; a whole body becomes an iterator first."""
-    if response.status == 101 or exchange.request.method == "HEAD":
+    if response.status in (101, 304) or exchange.request.method == "HEAD":
         return  # what follows is a tunnel, or nothing
     original = response.body
     source = WholeBody(original) if isinstance(original, bytes) else original

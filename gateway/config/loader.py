@@ -28,6 +28,8 @@ PROFILES = "gateway.profiles"
 _LINE = re.compile(r"\(at line (\d+)").search
 
 _BEGINS_A_STATEMENT = re.compile(r"[\[\w]").match
+_IS_HEADING = re.compile(r"\[{1,2}[\w .\"'/:-]+\]{0,2}\s*").fullmatch
+_IS_KEY = re.compile(r"[\w.-]+\s*").fullmatch
 _IS_OF_PLUGINS = re.compile(r"(?:\[+\s*(?:routes\s*\.\s*)?)?plugins\b").match
 _PLUGINS_ONE_WAY = (
     '; plugins are either all in a list, as in plugins = ["./my_hook.py:AddHeader", { use = "access-log",'
@@ -165,10 +167,10 @@ def _line_of(path: Path, error: tomllib.TOMLDecodeError) -> str:
 
 def _beginning(line: str) -> str:
     """A line as far as it can be shown: a heading, or a key without its value, which may be a secret."""
-    if line.startswith("["):
+    if _IS_HEADING(line):
         return f": {line}"
     key, equals, _ = line.partition("=")
-    return f": {key}= …" if equals else ""
+    return f": {key}= …" if equals and _IS_KEY(key) else ""
 
 
 def merge(site: Data, *, name: str, base: Path) -> Source:

@@ -130,6 +130,7 @@ async def serve_http(host: Host, watcher: Any) -> None:
             watcher.err(AbortedResponse("cut at the deadline of a drain"))
             raise
         log.exception("request %s failed while its response was sent%s", exchange.id, _wrappers(exchange))
+        exchange.error = exchange.error or PluginError(f"the response's body failed: {error!r}")
         watcher.err(AbortedResponse(repr(error)))
     finally:
         exchange.finish()

@@ -13,6 +13,7 @@ from gateway.errors import PluginError
 from gateway.forward import SERVER
 from gateway.model import Exchange, Response
 from gateway.pipeline import suspects
+from gateway.response_body import has_body
 
 log = logging.getLogger("gateway.listeners")
 
@@ -59,7 +60,7 @@ def unfit_piece(exchange: Exchange, piece: object) -> PluginError:
 def check_length(exchange: Exchange, response: Response) -> None:
     """Raise PluginError if a body was not as long as its response said; the client sees it cut."""
     announced = response.headers.get(b"content-length")
-    if announced is not None and announced != b"%d" % exchange.bytes_sent:
+    if announced is not None and has_body(exchange, response) and announced != b"%d" % exchange.bytes_sent:
         raise PluginError(
             f"{suspects(exchange)} announced content-length {announced.decode('latin-1')} for a body of "
             f"{exchange.bytes_sent} bytes; without that field the length is found out"

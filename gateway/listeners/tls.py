@@ -90,9 +90,9 @@ def _check(tls: ListenerTLS, place: str) -> tuple[Facts, str, str]:
     cert, key = tls.cert, tls.key
     assert cert is not None
     assert key is not None
-    pem, secret = _read(cert, f"{place}.cert"), _read(key, f"{place}.key")
     try:
-        load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), cert, key)
+        pair = load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), cert, key)
+        pem, secret = (part.decode("latin-1") for part in pair)
         facts = read_facts(pem)
     except UnfitPair as error:
         raise ConfigurationError(f"{place}{error.key and '.' + error.key}: {error}") from None
@@ -110,10 +110,3 @@ def _check(tls: ListenerTLS, place: str) -> tuple[Facts, str, str]:
             f" take {', '.join(KEYS)} (up to {MAX_RSA_BITS} bits)"
         )
     return facts, pem, secret
-
-
-def _read(path: Path, place: str) -> str:
-    try:
-        return path.read_text(encoding="latin-1")
-    except OSError as error:
-        raise ConfigurationError(f"{place}: {path}: {error.strerror}") from None

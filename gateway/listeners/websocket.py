@@ -17,12 +17,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterable
 from typing import Any, Literal, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
-from gateway.body import Body
 from gateway.errors import GatewayError, ResponseCut
 from gateway.forward import SERVER
 from gateway.headers import RawHeaders
@@ -108,7 +106,7 @@ async def refuse(exchange: Exchange, response: Response, transport: Any) -> None
         response = fit_to_send(exchange, response)
     status, body = response.status, b""
     try:
-        body = await _whole(response.body)
+        body = await response.read(MAX_REFUSAL_BYTES)
     except GatewayError as error:
         exchange.error = error
         status = error.status
@@ -118,23 +116,6 @@ async def refuse(exchange: Exchange, response: Response, transport: Any) -> None
     headers = [*refusal_headers(response.headers.raw), (b"connection", b"close")]
     await transport.send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await transport.send({"type": "websocket.http.response.body", "body": body})
-
-
-async def _whole(body: Body) -> bytes:
-    if isinstance(body, bytes):
-        return body
-    return await _gather(body)
-
-
-async def _gather(body: AsyncIterable[bytes]) -> bytes:
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in body:
-        pieces.append(piece)
-        size += len(piece)
-        if size > MAX_REFUSAL_BYTES:
-            raise ResponseCut(f"the body of a refused handshake is over {MAX_REFUSAL_BYTES} bytes")
-    return b"".join(pieces)
 
 
 def refusal_headers(raw: RawHeaders) -> RawHeaders:

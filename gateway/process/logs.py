@@ -10,12 +10,14 @@ import io
 import logging
 import os
 import select
+import socket
+import stat
 import sys
+from collections.abc import Callable
+from functools import partial
 
 FORMAT = "%(asctime)s %(levelname)-7s %(process)d %(name)s: %(message)s"
 
-AT_ONCE_BYTES = select.PIPE_BUF
-"""What a pipe takes without waiting, if it takes anything (poll(2), pipe(7))."""
 PATIENCE_MS = 50
 """For the rest of a record that has begun."""
 
@@ -25,34 +27,66 @@ class UnhurriedHandler(logging.Handler):
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._descriptor = descriptor
+        self._write_some, watched, self._release = _without_waiting(descriptor)
         self._poll = select.poll()
-        self._poll.register(descriptor, select.POLLOUT)
+        self._poll.register(watched, select.POLLOUT)
         self._dropped = 0
+        self._is_torn = False
+        """Whether the last record was left in its midst."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record; drop it if nobody reads."""
         try:
             data = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
-            if not self._takes(0):
-                self._dropped += 1
-                return
-            if self._dropped:
-                count, self._dropped = self._dropped, 0
-                self._write(b"gateway: nobody read this log: %d records were dropped\n" % count)
-            self._write(data)
         except Exception:
             self.handleError(record)
+            return
+        if self._dropped:
+            data = b"gateway: nobody read this log: %d records were dropped\n" % self._dropped + data
+        if self._is_torn:
+            data = b"\n" + data
+        rest = self._write(data)
+        if rest == len(data):
+            self._dropped += 1
+        else:
+            self._dropped, self._is_torn = 1 if rest else 0, rest > 0
 
-    def _takes(self, milliseconds: int) -> bool:
-        return any(events & select.POLLOUT for _, events in self._poll.poll(milliseconds))
+    def close(self) -> None:
+        """Let go of what was opened for it."""
+        super().close()
+        self._release()
 
-    def _write(self, data: bytes) -> None:
-        for start in range(0, len(data), AT_ONCE_BYTES):
-            if not self._takes(PATIENCE_MS):
-                self._dropped += 1
-                return
-            os.write(self._descriptor, data[start : start + AT_ONCE_BYTES])
+    def _write(self, data: bytes) -> int:
+        """Write what is taken; how many bytes are left."""
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._write_some(left) :]
+                if left and not self._poll.poll(PATIENCE_MS):
+                    break
+        except OSError:  # nothing is taken, or nobody is there any more
+            pass
+        return len(left)
+
+
+def _without_waiting(descriptor: int) -> tuple[Callable[[memoryview], int], int, Callable[[], None]]:
+    """What writes to a descriptor and never waits, what tells when it takes more, and what lets go of both.
+
+    The flags of the descriptor are shared with whoever has given it to us, so they stay as they are: a pipe or a
+    terminal is opened once more, and a socket, as systemd's, is asked each time.
+    """
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISSOCK(mode):
+        peer = socket.socket(fileno=os.dup(descriptor))
+        return lambda data: peer.send(data, socket.MSG_DONTWAIT), peer.fileno(), peer.close
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+        try:
+            own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError:
+            pass  # somebody else's terminal, after su
+        else:
+            return partial(os.write, own), own, partial(os.close, own)
+    return partial(os.write, descriptor), descriptor, lambda: None
 
 
 def set_up_logging(level: str) -> None:

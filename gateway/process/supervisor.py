@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from gateway.config.loader import Source
 from gateway.config.model import Listener, Settings
 from gateway.errors import ConfigurationError
+from gateway.lifecycle import Jobs
 from gateway.listeners.tls import Certificates, check_certificates, served_files
 from gateway.process import admin, operations, sockets
 from gateway.process.backlogs import LOOK_SECONDS, Backlogs
@@ -29,7 +30,7 @@ from gateway.process.member import Member, NoAnswer
 from gateway.process.nursery import Nursery
 from gateway.process.privileges import find_successor
 from gateway.process.pulse import Pulse
-from gateway.watching import watch_files
+from gateway.watching import look_at, watch_files
 
 log = logging.getLogger("gateway.supervisor")
 
@@ -58,7 +59,7 @@ class Supervisor:
         self._crew = Crew(self._member, self._history)
         self._certificates = Certificates("", ())
         """Those that are in use."""
-        self._jobs: set[asyncio.Task[Any]] = set()
+        self._jobs = Jobs()
         self._changing = asyncio.Lock()
         self._stop = asyncio.Event()
         self._is_impatient = asyncio.Event()
@@ -72,6 +73,7 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until a signal ends it. Raises ConfigurationError if it cannot start."""
         self._check_user(self._source, self._settings)
+        seen = look_at(self._certificate_files())
         self._certificates = self._bind(self._settings.listeners)
         self._warn()
         path = admin.socket_path(self._settings.admin_socket)
@@ -81,12 +83,13 @@ class Supervisor:
             self._handle_signals()
             if await self._start():
                 self._announce()
-                self._begin(Pulse(self._crew, lambda: self._settings.worker_timeout).watch())
-                self._begin(watch_files(self._certificate_files, self.reload))
-                self._begin(self._warn_daily())
-                self._begin(self._watch_backlogs())
+                self._jobs.start(Pulse(self._crew, lambda: self._settings.worker_timeout).watch())
+                self._jobs.start(watch_files(self._certificate_files, self.reload, known=seen))
+                self._jobs.start(self._warn_daily())
+                self._jobs.start(self._watch_backlogs())
                 await self._stop.wait()
         finally:
+            await self._jobs.end()
             server.close()
             for mine in filter(None, (path, link)):
                 mine.unlink(missing_ok=True)
@@ -156,7 +159,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._terminate)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self.reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._jobs.start(self.reload()))
         loop.add_signal_handler(signal.SIGUSR1, self._reopen_logs)
 
     def _reopen_logs(self) -> None:
@@ -173,11 +176,6 @@ class Supervisor:
         if self._stop.is_set():
             self._is_impatient.set()
         self._stop.set()
-
-    def _begin(self, job: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(job)
-        self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
 
     # -- change ------------------------------------------------------------------------------------------------
 

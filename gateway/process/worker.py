@@ -285,7 +285,7 @@ class Worker:
         log.warning("worker %d: %d exchanges cut at the deadline", self._index, sum(app.in_flight for app in apps))
         for app in apps:
             app.cut()
-        await asyncio.wait(late, timeout=CUT_SECONDS)
+        await asyncio.wait({*late, *self._retiring}, timeout=CUT_SECONDS)
 
 
 def _said(error: Exception) -> str:

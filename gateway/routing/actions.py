@@ -18,9 +18,9 @@ from gateway.config.actions import Redirect, Respond, Rewrite
 from gateway.config.routes import Match
 from gateway.config.templates import Part, parse_template
 from gateway.errors import ClientError
-from gateway.headers import Headers
+from gateway.headers import Headers, cookies_of
 from gateway.model import Exchange, Request, Response
-from gateway.routing.conditions import cookies_of, parameters_of
+from gateway.routing.conditions import parameters_of
 from gateway.routing.paths import literal_segments, raw_segments
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def sticky_key(sticky: str) -> Callable[[Request], bytes]:
     if kind == "header":
         return lambda request: request.headers.get(name, b"")
     if kind == "cookie":
-        return lambda request: next(cookies_of(request, name), "").encode("latin-1")
+        return lambda request: next(cookies_of(request.headers.raw, name), "").encode("latin-1")
     if kind == "query":
         return lambda request: next(parameters_of(request, name), "").encode("utf-8", "surrogatepass")
     return lambda request: b""

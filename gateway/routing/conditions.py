@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 from gateway.config.routes import Match, said
 from gateway.config.templates import parse_pattern
 from gateway.config.types import Network
+from gateway.headers import cookies_of
 from gateway.model import Request
 from gateway.routing.paths import literal_segments, matched_path, pattern_segments
 
@@ -215,7 +216,7 @@ class CookieCondition:
 
     def matches(self, request: Request) -> bool:
         """Look at every cookie of that name."""
-        return self._expected.accepts(list(cookies_of(request, self._name)))
+        return self._expected.accepts(list(cookies_of(request.headers.raw, self._name)))
 
     def describe(self) -> str:
         """What was wanted."""
@@ -261,16 +262,6 @@ class ClientCondition:
     def describe(self) -> str:
         """What was wanted."""
         return f"client: wanted {', '.join(map(str, self._networks))}"
-
-
-def cookies_of(request: Request, name: str) -> Iterator[str]:
-    """The values of the cookies of a name, as they came."""
-    for field, value in request.headers.raw:
-        if field == b"cookie":
-            for pair in value.decode("latin-1").split(";"):
-                key, equals, content = pair.partition("=")
-                if equals and key.strip() == name:
-                    yield content.strip()
 
 
 def parameters_of(request: Request, name: str) -> Iterator[str]:

@@ -94,6 +94,7 @@ def gateways(directories: pytest.TempPathFactory) -> Iterator[GatewayFactory]:
 def _end(process: GatewayProcess) -> None:
     process.end()
     print(f"--- log of the gateway in {process.directory}\n{process.log}")
+    assert "was never retrieved" not in process.log, "a task of the gateway failed unseen"
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ class ConnectionPool:
             seconds = self._limits.queue_timeout
             raise Overloaded(f"endpoint {name}: no connection got free within {seconds:g} s") from None
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._give_back(waiter.result())
             raise
         finally:

@@ -51,6 +51,7 @@ def client(relay: GatewayProcess, ended: list[int | None]) -> Iterator[Client]:
         client.send(HANDSHAKE)
         assert client.read_response().status == 101
         yield client
+    wait_until(lambda: ended, message="the endpoint has not heard that it is over")  # so that no later test does
 
 
 def head(beginning: bytes, size: int) -> bytes:

@@ -19,6 +19,11 @@ async def pieces(*given):
     for piece in given:
         yield piece
 
+async def fails(body):
+    async for piece in body:
+        yield piece
+        raise RuntimeError("in the midst")
+
 class Changes:
     @hookimpl
     def on_request(self, exchange):
@@ -49,6 +54,12 @@ class Changes:
             exchange.upstream = exchange.app.upstreams["other"]
         elif request.path == "/answer":
             return ANSWER
+        elif request.path == "/cookie":
+            return Response(200, body=str(request.cookie("user")))
+
+    @hookimpl
+    def wrap_request_body(self, exchange, body):
+        return fails(body) if exchange.request.path == "/fails" else None
 
 class Names:
     @hookimpl
@@ -123,6 +134,39 @@ def test_a_body_that_cannot_be_sent_is_an_error_that_names_the_plugin(site, app,
     site.wait_for_log(said)
     assert b"/smuggled" not in [request.target for request in app.requests]
     assert is_in_step(site, app)
+
+
+def test_a_body_that_a_plugin_fails_to_wrap_is_named_with_its_line(site, app):
+    assert site.request(POST % b"/fails").status == 500
+    site.wait_for_log("failed in a request's body: RuntimeError('in the midst')")
+    assert "changing.py" in site.log
+    assert is_in_step(site, app)
+
+
+def test_a_mirror_does_not_change_what_a_body_is_framed_by(module_gateway, app, other):
+    site = module_gateway(
+        upstreams={"app": {"endpoints": [app.url]}, "other": {"endpoints": [other.url]}},
+        routes=[{"match": {"path": "/"}, "upstream": "app", "mirror": {"upstream": "other"}}],
+        plugins=["./changing.py:Changes"],
+        files={"changing.py": PLUGINS},
+    )
+    before = len(other.requests)
+    assert site.request(POST % b"/whole").body == b"another body"
+    other.wait_for_requests(before + 1)
+    assert other.last.header("content-length") == b"12"
+
+
+@pytest.mark.parametrize(
+    ("cookies", "found"),
+    [
+        ("flag; user=ana", b"ana"),
+        ('data={"x":1}; user=ana', b"ana"),
+        ("a@b=1; user=ana; user=b", b"ana"),
+        ("a=user", b"None"),
+    ],
+)
+def test_a_cookie_is_found_whatever_stands_beside_it(site, cookies, found):
+    assert site.get("/cookie", headers={"cookie": cookies}).body == found
 
 
 @pytest.mark.parametrize("place", [b"/decoded/", b"/query/"])

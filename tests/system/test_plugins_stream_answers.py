@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.testing import wait_until
+from gateway.testing import reply, wait_until
 
 PLUGINS = r"""
 from gateway import Response, hookimpl
@@ -27,15 +27,35 @@ class Streams:
     @hookimpl
     def on_request(self, exchange):
         path = exchange.request.path
+        if path == "/user":
+            exchange.user = 5
+        if path not in GIVEN and path != "/whole":
+            return None
         if path == "/whole":
             return Response(200, {}, b"one two")
         fields = {"content-length": "7"} if path in ("/short", "/long") else {}
         return Response(200, fields, pieces(exchange, *GIVEN[path]))
 """
 
+PLUGINS += r"""
+    @hookimpl
+    async def on_response(self, exchange, response):
+        if exchange.request.path.startswith("/upper"):
+            response.body = (await response.read()).upper()
+
+    @hookimpl
+    def wrap_response_body(self, exchange, body):
+        return self.fail(body) if exchange.request.path == "/fails" else None
+
+    async def fail(self, body):
+        async for piece in body:
+            yield piece
+            raise RuntimeError("in the midst")
+"""
+
 SITE = {
     "plugins": [
-        {"use": "access-log", "batch": 1, "fields": ["method", "target", "bytes_out", "error"]},
+        {"use": "access-log", "batch": 1, "fields": ["method", "target", "user", "bytes_out", "error"]},
         "./streaming.py:Streams",
     ],
     "files": {"streaming.py": PLUGINS},
@@ -91,3 +111,28 @@ def test_head_reads_and_sends_nothing_of_it(site, path):
     record = logged(site, "HEAD", path)
     assert (record["bytes_out"], record["error"]) == (0, None)
     assert "ClientDisconnected" not in site.log
+
+
+@pytest.mark.parametrize("parts", [[b"some text"], [b"some", b" text"]], ids=["whole", "in parts"])
+def test_the_body_of_a_response_is_read_and_changed_however_it_arrives(site, app, parts):
+    def answer(connection, request):
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n" if len(parts) > 1 else b"")
+        for part in parts if len(parts) > 1 else [reply(parts[0])]:
+            connection.send(part)
+
+    app.answer(answer)
+    for _ in range(5):
+        answer_seen = site.get("/upper")
+        assert (answer_seen.status, answer_seen.body, answer_seen.content_length) == (200, b"SOME TEXT", 9)
+
+
+def test_a_body_that_fails_in_its_midst_is_an_error_in_the_access_log(site):
+    with site.connect() as client:
+        client.send(b"GET /fails HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.read_until_closed()
+    assert logged(site, "GET", "/fails")["error"]
+
+
+def test_a_user_that_is_no_text_costs_no_line_of_the_access_log(site):
+    assert site.get("/user").status == 200
+    assert logged(site, "GET", "/user")["user"] == "5"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import BadResponse, ConfigurationError, Exchange, GatewayError, NoEndpoint, Request
+from gateway import BadResponse, Exchange, GatewayError, NoEndpoint, Request
 from gateway.testing import reply
 
 NOTING = """
@@ -74,7 +74,7 @@ async def test_plugins_hear_of_the_attempt_and_of_nothing_else(asking):
 @pytest.mark.parametrize("framing", [b"Content-Length: 9\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n9\r\n"])
 async def test_an_answer_that_is_too_long_is_none(asking, framing):
     app, _, exchange = asking(b"HTTP/1.1 200 OK\r\n" + framing + b"123456789")
-    with pytest.raises(BadResponse, match="upstream 'auth': an answer of more than 8 bytes"):
+    with pytest.raises(BadResponse, match="a body of more than 8 bytes"):
         await app.ask("auth", exchange.copy(), most=8)
     assert app.upstreams["auth"].in_flight == 0
     await app.shutdown()
@@ -90,7 +90,7 @@ async def test_what_goes_wrong_is_an_error_of_ours(asking):
     app.upstreams["auth"].set_endpoints(())
     with pytest.raises(NoEndpoint):
         await app.ask("auth", exchange.copy())
-    with pytest.raises(ConfigurationError, match="no upstream 'nobody'"):
+    with pytest.raises(ValueError, match="no upstream 'nobody'; there are app, auth"):
         await app.ask("nobody", exchange.copy())
     await app.shutdown()
 
@@ -99,6 +99,26 @@ async def test_a_question_that_was_made_by_hand_has_a_host(asking):
     app, peer, _ = asking()
     assert (await app.ask("auth", Exchange(app, Request("GET", "/who")))).status == 200
     assert (peer.last.target, peer.last.header("host")) == (b"/who", b"auth")
+    await app.shutdown()
+
+
+async def test_the_path_that_a_question_was_given_is_asked_and_that_of_the_route_is_not(asking):
+    app, peer, exchange = asking()
+    copy = exchange.copy()
+    copy.rewrite("/verify me")
+    await app.ask("auth", copy)
+    assert peer.last.target == b"/verify%20me?b=c"
+    await app.ask("auth", exchange.copy())
+    assert peer.last.target == b"/a?b=c"
+    await app.shutdown()
+
+
+async def test_a_question_that_fails_says_whom_it_was_for(asking):
+    app, peer, exchange = asking()
+    peer.close()
+    with pytest.raises(GatewayError) as caught:
+        await app.ask("auth", exchange.copy())
+    assert caught.value.asked == "auth"
     await app.shutdown()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 
+from gateway import lifecycle
+
 HOOKS = """
     import asyncio
     from gateway import hookimpl
@@ -42,3 +44,42 @@ async def test_a_job_that_fails_is_named_and_the_others_end_before_shutdown(app,
     assert works.seen == []
     await built.shutdown()
     assert works.seen == ["cancelled", "shutdown"]
+
+
+async def test_a_job_that_will_not_end_is_named_and_holds_up_nobody(caplog, monkeypatch):
+    monkeypatch.setattr(lifecycle, "STUBBORN_SECONDS", 0.01)
+    released = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                pass
+
+    jobs = lifecycle.Jobs()
+    task = jobs.start(stubborn())
+    await asyncio.sleep(0)
+    await jobs.end()
+    assert "stubborn goes on in the background though it was cancelled" in caplog.text
+    released.set()
+    await task
+
+
+async def test_jobs_that_jobs_start_are_ended_too():
+    jobs = lifecycle.Jobs()
+    started: list[asyncio.Task[object]] = []
+
+    async def forever() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def parent() -> None:
+        try:
+            await forever()
+        finally:
+            started.append(jobs.start(forever()))
+
+    jobs.start(parent())
+    await asyncio.sleep(0)
+    await jobs.end()
+    assert started[0].cancelled()

@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 3.0
 PR_SET_PDEATHSIG = 1
 
 _LISTENING = re.compile(r"gateway: listening on (http://\S+:\d+)").match
-_EXPECTED = re.compile(r"gateway: |\S+ \S+ +(INFO|WARNING) ").match
+_EXPECTED = re.compile(r"gateway: |\S+ \S+ +(INFO|WARNING|ERROR .*: up → down: .*) ").match
 """What the tour brings about: attempts that fail, endpoints that go and come back."""
 
 

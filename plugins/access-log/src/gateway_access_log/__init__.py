@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from gateway import App, ConfigurationError, Duration, Exchange, FilePath, PluginConfig, hookimpl
 from gateway_access_log.fields import DEFAULT_FIELDS, FIELDS
-from gateway_access_log.lines import COMBINED, check_field, json_lines, text_lines
+from gateway_access_log.lines import COMBINED, check_field, json_lines, text_lines, with_types_in_order
 from gateway_access_log.writer import LineWriter
 
 __all__ = ["FIELDS", "AccessLog"]
@@ -82,7 +82,11 @@ class AccessLog:
     def on_complete(self, exchange: Exchange) -> None:
         """Take down the exchange."""
         # hot: l7-balancer
-        self._add(self._line(exchange))
+        try:
+            line = self._line(exchange)
+        except Exception:
+            line = self._line(with_types_in_order(exchange))
+        self._add(line)
 
     def _explained(self, open_file: Callable[[], None]) -> None:
         try:

@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import App, ClientHello, ConfigurationError, HandshakeRefused, hookimpl, look_at, watch_files
-from gateway.metrics import EXPIRY
+from gateway import EXPIRY, App, ClientHello, ConfigurationError, HandshakeRefused, hookimpl, look_at, watch_files
 from gateway_tls.certificates import ByName, Facts, days_left, read_facts
 from gateway_tls.contexts import UnfitFile, server_context
 from gateway_tls.settings import ListenerKeys
