@@ -27,7 +27,8 @@ class UnhurriedHandler(logging.Handler):
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._write_some, watched, self._release = _without_waiting(descriptor)
+        self._write_some, watched, self.release_descriptor = _without_waiting(descriptor)
+        # Not done by `close`: Granian configures logging anew, which closes every handler that there is.
         self._poll = select.poll()
         self._poll.register(watched, select.POLLOUT)
         self._dropped = 0
@@ -50,11 +51,6 @@ class UnhurriedHandler(logging.Handler):
             self._dropped += 1
         else:
             self._dropped, self._is_torn = 1 if rest else 0, rest > 0
-
-    def close(self) -> None:
-        """Let go of what was opened for it."""
-        super().close()
-        self._release()
 
     def _write(self, data: bytes) -> int:
         """Write what is taken; how many bytes are left."""

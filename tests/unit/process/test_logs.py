@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import socket
+import weakref
 from contextlib import ExitStack
 
 import pytest
@@ -26,7 +27,7 @@ def handle():
 
         def make(descriptor: int) -> logs.UnhurriedHandler:
             handler = logs.UnhurriedHandler(descriptor)
-            stack.callback(handler.close)
+            stack.callback(handler.release_descriptor)
             return handler
 
         yield make
@@ -87,3 +88,11 @@ def test_a_file_has_every_record(tmp_path, handle):
         for number in range(100):
             handler.emit(record(str(number)))
     assert (tmp_path / "log").read_text().split() == [str(number) for number in range(100)]
+
+
+def test_a_handler_that_was_closed_by_somebody_else_writes_on(pipe, handle):
+    ours, theirs = pipe
+    handler = handle(theirs)
+    logging.shutdown([weakref.ref(handler)])  # as logging.config does
+    handler.emit(record("still here"))
+    assert os.read(ours, 1 << 16) == b"still here\n"
