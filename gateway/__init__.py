@@ -22,7 +22,7 @@ from gateway.file_body import FileBody, OpenFile
 from gateway.handshakes import HandshakeRefused, ServerContext
 from gateway.headers import Headers, folded_name
 from gateway.hooks import API_VERSION, hookimpl
-from gateway.metrics import EXPIRY, Metrics
+from gateway.metrics import Metrics
 from gateway.model import Attempt, Exchange, Request, Response, StateKey, new_id
 from gateway.pem import InMemory, UnfitPair, load_pair
 from gateway.registry import Registry
@@ -50,7 +50,6 @@ from gateway.upstream.tls import client_context
 
 __all__ = [
     "API_VERSION",
-    "EXPIRY",
     "App",
     "Attempt",
     "BadResponse",

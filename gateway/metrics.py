@@ -24,7 +24,7 @@ EXPIRY = (
     "certificate_expiry_timestamp_seconds",
     "When the first of a listener's certificates expires, in seconds since 1970; 0 if there is none yet",
 )
-"""Name and meaning, for all who look after certificates."""
+"""Name and meaning, for the core's certificates and for those of an edge."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*").fullmatch
 
@@ -50,6 +50,10 @@ class Metrics:
     def least(self, name: str, meaning: str, read: Callable[[], float], /, **labels: str) -> None:
         """As `gauge`, but of several workers the least counts: a moment, a room that is left."""
         self._add("gauge", name, meaning, read, labels, is_least=True)
+
+    def expiry(self, listener: str, read: Callable[[], float]) -> None:
+        """Show when the first certificate of a listener expires, in seconds since 1970; 0 if there is none yet."""
+        self.least(*EXPIRY, read, listener=listener)
 
     def _add(
         self,

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import EXPIRY, App, ClientHello, ConfigurationError, HandshakeRefused, hookimpl, look_at, watch_files
+from gateway import App, ClientHello, ConfigurationError, HandshakeRefused, hookimpl, look_at, watch_files
 from gateway_tls.certificates import ByName, Facts, days_left, read_facts
 from gateway_tls.contexts import UnfitFile, server_context
 from gateway_tls.settings import ListenerKeys
@@ -122,7 +122,7 @@ class Termination:
         app.spawn(self._warn_daily(app))
         for way, listener in zip(app.ways, app.settings.listeners, strict=True):
             if way.terminator is self:
-                app.metrics.least(*EXPIRY, self._first_end, listener=listener.label)
+                app.metrics.expiry(listener.label, self._first_end)
 
     def check(self, app: App) -> None:
         """Refuse what can only be known from the whole configuration. Raises ConfigurationError."""
