@@ -50,14 +50,11 @@ class OpenBody(Protocol):
 
 async def gathered(body: Body, most: int) -> bytes:
     """All of a response's body. Raises BadResponse for more than `most` bytes."""
-    pieces = [body] if isinstance(body, bytes) else []
-    size = sum(map(len, pieces))
-    if not isinstance(body, bytes):
-        async for piece in body:
-            pieces.append(piece)
-            size += len(piece)
-            if size > most:
-                break
-    if size > most:
-        raise BadResponse(f"a body of more than {most} bytes, where one is read whole")
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in WholeBody(body) if isinstance(body, bytes) else body:
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            raise BadResponse(f"a body of more than {most} bytes, where one is read whole")
     return b"".join(pieces)
