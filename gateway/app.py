@@ -246,7 +246,8 @@ class App:
                 response = route.act(exchange)
             if response is not None:
                 response.headers.set_default(*SERVER)
-                settle_framing(exchange, response)
+                if not pipeline.on_response:
+                    settle_framing(exchange, response)
             else:
                 response = await forward(exchange)
                 if pipeline.on_upstream_response:

@@ -172,7 +172,7 @@ def host_without_port(value: bytes) -> bytes:
 class Response:
     """What the client gets: an upstream's answer, or one that a plugin or the gateway made."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "is_for_one", "status")
 
     def __init__(
         self,
@@ -194,12 +194,16 @@ class Response:
             )
         self.body: Body = body
         """Bytes, or an asynchronous iterator of them; text is taken here only."""
+        self.is_for_one = False
+        """Set by a plugin that made it for one exchange alone, which saves a copy: what a plugin answers with may
+        be one object for all, so that each exchange gets its own."""
 
     @classmethod
     def adopt(cls, status: int, raw: RawHeaders, body: Body) -> Response:
         """A response over parsed parts, not copied and not checked."""
         # hot: plain
         response: Response = _new(cls)
+        response.is_for_one = False
         response.status = status
         response.headers = Headers.adopt(raw)
         response.body = body

@@ -310,6 +310,10 @@ def _answer(exchange: Exchange, plugin: str, response: object) -> Response:
 
 def _own(response: Response) -> Response:
     """An answer as this exchange's own: a plugin may give one object to all, and others change what they get."""
+    # hot: cache-hit
+    if response.is_for_one:
+        response.is_for_one = False  # whoever keeps it and gives it again gives it to others, too
+        return response
     return Response.adopt(response.status, response.headers.raw.copy(), response.body)
 
 

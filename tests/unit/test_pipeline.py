@@ -121,6 +121,35 @@ async def test_the_first_response_ends_the_way_in_and_only_those_listed_before_s
     assert list(exchange.notes) == [("b", "answered 403")]
 
 
+class Gives:
+    """Answers everybody with one object."""
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    @hookimpl
+    def on_request(self, exchange):
+        return self._response
+
+
+async def test_an_answer_that_a_plugin_keeps_is_nobodys_own(make_exchange):
+    kept = Response(204, {"x-kept": "1"})
+    pipeline = Pipeline([("a", Gives(kept))])
+    first, second = [(await pipeline.ask(make_exchange()))[0] for _ in range(2)]
+    assert kept is not first is not second is not kept
+    first.headers["x-id"] = "first"
+    assert kept.headers.raw == second.headers.raw == [(b"x-kept", b"1")]
+
+
+async def test_an_answer_said_to_be_for_one_exchange_is_not_copied_and_believed_once(make_exchange):
+    made = Response(204)
+    made.is_for_one = True
+    pipeline = Pipeline([("a", Gives(made))])
+    first, second = [(await pipeline.ask(make_exchange()))[0] for _ in range(2)]
+    assert first is made
+    assert second is not made
+
+
 async def test_an_asynchronous_plugin_answers_as_a_synchronous_one_does(make_exchange):
     calls: list[str] = []
     response = await passed([("a", Onion(calls, "a")), ("b", AsyncAnswer())], make_exchange())

@@ -56,7 +56,9 @@ def serve(entry: Entry, now: float, status: bytes) -> Response:
     headers = [*entry.headers, (b"age", b"%d" % max(0, int(now - entry.born))), (b"cache-status", status)]
     if entry.file is not None:
         headers.append((b"content-length", b"%d" % entry.length))
-    return Response.adopt(entry.status, headers, entry.body)
+    response = Response.adopt(entry.status, headers, entry.body)
+    response.is_for_one = True
+    return response
 
 
 def as_asked(response: Response, entry: Entry, request: Request) -> Response:
