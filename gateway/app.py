@@ -33,7 +33,7 @@ from gateway.lifecycle import Jobs, start_plugins, stop_plugins
 from gateway.metrics import Metrics, added_results
 from gateway.mirror import mirror_of
 from gateway.model import Exchange, Request, Response
-from gateway.pipeline import Pipeline, order_hooks, run, run_now
+from gateway.pipeline import Pipeline, compiled, order_hooks, run, run_now
 from gateway.registry import PluginLoader
 from gateway.response_body import settle_framing, wrap_body
 from gateway.routing import WANTS_BODY, Route, Router, SeenBody, build_route, read_ahead
@@ -86,13 +86,12 @@ class App:
         """What plugins' own tables say: `app.tables["health"]["app"]` of `[upstreams.app.health]`."""
         self.mirrors = [mirror_of(route, self.upstreams) for route in self.settings.routes]
         """What copies the requests of each route, in the order of the file; None for those that are not copied."""
+        common, *pipelines = compiled([self.plugins, *route_plugins])
         self.router = Router(
-            build_route(settings, Pipeline(plugins), self.upstreams, random.Random(), mirror)
-            for settings, plugins, mirror in zip(self.settings.routes, route_plugins, self.mirrors, strict=True)
+            build_route(settings, pipeline, self.upstreams, random.Random(), mirror)
+            for settings, pipeline, mirror in zip(self.settings.routes, pipelines, self.mirrors, strict=True)
         )
-        self.unrouted = Route(
-            RouteSettings(name="none", upstream="none"), Pipeline(self.plugins), Upstream.nowhere()
-        )
+        self.unrouted = Route(RouteSettings(name="none", upstream="none"), common, Upstream.nowhere())
         """The place of exchanges that no route took: the plugins of the whole gateway see them pass."""
         self._asker = Asker(self.upstreams, self.unrouted.pipeline)
         self._every_plugin = _distinct([self.plugins, *route_plugins])

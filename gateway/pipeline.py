@@ -41,13 +41,20 @@ class Step(NamedTuple):
     plugin: str
 
 
+class _PluginManager(pluggy.PluginManager):
+    """pluggy's, which looks at every attribute of a plugin; here only at those that can be a hook."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        return super().parse_hookimpl_opts(plugin, name) if name in HOOK_NAMES else None
+
+
 def order_hooks(plugins: Sequence[tuple[str, object]]) -> dict[str, tuple[Step, ...]]:
     """Each hook's implementations in the order in which they run.
 
     pluggy calls the last registered first, so plugins are registered from the last to the first; `tryfirst`
     and `trylast` are its own. Hooks that pass back out run in exactly the reverse order.
     """
-    manager = pluggy.PluginManager(PROJECT)
+    manager = _PluginManager(PROJECT)
     manager.add_hookspecs(HookSpecs)
     positions: dict[int, tuple[int, str]] = {}
     for position, (name, plugin) in reversed(list(enumerate(plugins))):
@@ -216,6 +223,13 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"<Pipeline {' → '.join(name for name, _ in self.plugins) or 'empty'}>"
+
+
+def compiled(lists: Sequence[Sequence[tuple[str, object]]]) -> list[Pipeline]:
+    """A pipeline for each list of plugins; lists of the same plugins share one, as most routes of a site do."""
+    keys = [tuple(id(plugin) for _, plugin in plugins) for plugins in lists]
+    made = {key: Pipeline(plugins) for key, plugins in dict(zip(keys, lists, strict=True)).items()}
+    return [made[key] for key in keys]
 
 
 async def run(steps: tuple[Step, ...], exchange: Exchange, subject: Any, hook: str, limit: int) -> None:

@@ -6,14 +6,13 @@ Owns the options that say so. Does not know what is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gateway.cli.show import warn
 from gateway.config.loader import load
 from gateway.errors import ConfigurationError
 from gateway.process import admin
@@ -95,3 +94,9 @@ def _configured(site: Path) -> tuple[Path | None, str]:
     except (OSError, ValueError):
         return None, wrong if site.suffix == ".toml" else ""
     return (site.resolve().parent / found[2] if found else None), wrong
+
+
+def warn(lines: Iterable[str]) -> None:
+    """What is right but will not stay so, to stderr."""
+    for line in lines:
+        click.secho(f"gateway: warning: {line}", fg="yellow", err=True)

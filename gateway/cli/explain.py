@@ -74,6 +74,9 @@ def explain(
         _print(record)
 
 
+COMMANDS = (explain,)
+
+
 def _request_line(text: str) -> tuple[str, str]:
     """Method and target of `GET /path`, or of a path alone; a version behind it, as in a request, may stay."""
     words = text.split(" ")

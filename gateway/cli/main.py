@@ -6,36 +6,53 @@ Owns options and exit statuses; what a command does is elsewhere.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gateway.cli import endpoints, show
 from gateway.cli.asking import admin_option, ask_running, site_argument
-from gateway.cli.demo import demo
-from gateway.cli.explain import explain
 from gateway.cli.self_signed import with_self_signed
 from gateway.config.loader import Source, load
 from gateway.errors import ConfigurationError
 from gateway.process.logs import set_up_logging
 from gateway.process.supervisor import Supervisor
 
+_WITH_TABLES = {
+    "demo": "demo",
+    "drain": "endpoints",
+    "enable": "endpoints",
+    "endpoints": "endpoints",
+    "explain": "explain",
+    "maintenance": "endpoints",
+    "metrics": "endpoints",
+    "weight": "endpoints",
+}
+"""The modules of commands that are loaded when they are called, as `show` is: to load what draws tables takes
+longer than to ask a running gateway, and `run` draws none."""
+
 
 class _Commands(click.Group):
     """The core's commands and those of installed plugins; a ConfigurationError is one line and exit status 2."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *_plugin_commands()})
+        return sorted({*super().list_commands(ctx), *_WITH_TABLES, *_plugin_commands()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         own = super().get_command(ctx, cmd_name)
-        if own is not None or cmd_name not in _plugin_commands():
+        if own is not None:
             return own
-        command: click.Command = _plugin_commands()[cmd_name].load()
-        return command
+        if cmd_name in _WITH_TABLES:
+            module = import_module(f"gateway.cli.{_WITH_TABLES[cmd_name]}")
+            found: click.Command = next(command for command in module.COMMANDS if command.name == cmd_name)
+            return found
+        entry = _plugin_commands().get(cmd_name)
+        brought: click.Command | None = entry.load() if entry is not None else None
+        return brought
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -53,6 +70,7 @@ def _plugin_commands() -> dict[str, EntryPoint]:
 @click.version_option(package_name="gateway", message="gateway %(version)s")
 def main() -> None:
     """A plugin-based L7 load balancer and reverse proxy."""
+    gc.freeze()  # what was imported stays: the collector need not look through it while the gateway is built
 
 
 _target = click.argument("target", metavar="SITE.TOML|PROFILE")
@@ -108,6 +126,8 @@ def run(
 @_root
 def check(target: str, listen: tuple[str, ...], upstream: tuple[str, ...], root: str | None) -> None:
     """Print the effective configuration, the listeners and each route's pipeline; exit 2 if it is wrong."""
+    from gateway.cli import show
+
     show.checked(load(target, listen=listen, upstream=upstream, root=root))
 
 
@@ -115,6 +135,8 @@ def check(target: str, listen: tuple[str, ...], upstream: tuple[str, ...], root:
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of every plugin's configuration.")
 def plugins(schema: bool) -> None:
     """List the installed plugins: version, what they provide, their configuration."""
+    from gateway.cli import show
+
     show.plugins(as_schema=schema)
 
 
@@ -122,6 +144,8 @@ def plugins(schema: bool) -> None:
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of a site file.")
 def profiles(schema: bool) -> None:
     """List the installed profiles and their plugins in order."""
+    from gateway.cli import show
+
     show.profiles(as_schema=schema)
 
 
@@ -146,15 +170,13 @@ def restart(target: str | None, path: Path | None) -> None:
 @admin_option
 def status(target: str | None, path: Path | None) -> None:
     """Show the workers and listeners of a running gateway."""
+    from gateway.cli import show
+
     show.status(ask_running("status", target, path))
 
 
 def _say(reply: dict[str, Any]) -> None:
     click.echo(reply["done"])
-
-
-for _command in (demo, explain, *endpoints.COMMANDS):
-    main.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Owns the looks. Does not load or change anything beyond what it shows.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
 from datetime import datetime
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -21,6 +20,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from gateway.app import App
+from gateway.cli.asking import warn
 from gateway.cli.plugin_settings import plain, settings_in_force
 from gateway.config.loader import Source, installed_profiles, read_profile
 from gateway.config.model import PluginUse, Settings
@@ -100,12 +100,6 @@ def _ask_plugins(app: App) -> None:
                 step.call(app)
             except Exception as error:
                 raise ConfigurationError(refusal(app.source.name, name, plugin, error, "on_check")) from error
-
-
-def warn(lines: Iterable[str]) -> None:
-    """What is right but will not stay so, to stderr."""
-    for line in lines:
-        click.secho(f"gateway: warning: {line}", fg="yellow", err=True)
 
 
 def plugins(as_schema: bool) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway import ClientError, EndpointState, GatewayError, PluginError, Response, hookimpl
 from gateway.hooks import PROJECT, HookSpecs
-from gateway.pipeline import Pipeline, run, tell, wrap
+from gateway.pipeline import Pipeline, compiled, run, tell, wrap
 
 REQUESTS = ("on_request",)
 MARKS = st.lists(st.sampled_from(["", "tryfirst", "trylast", "none"]), max_size=8)
@@ -342,3 +342,12 @@ def test_a_pipeline_shows_its_plugins_in_order(caplog):
     caplog.set_level(logging.DEBUG)
     assert repr(Pipeline([("a", Failing()), ("b", Watching())])) == "<Pipeline a → b>"
     assert repr(Pipeline()) == "<Pipeline empty>"
+
+
+def test_routes_with_the_same_plugins_share_a_pipeline_and_others_do_not():
+    one, other = Onion([], "one"), Onion([], "one")
+    first, second, third, empty = compiled([[("a", one)], [("a", one)], [("a", other)], []])
+    assert first is second
+    assert first is not third
+    assert third.plugins == (("a", other),)
+    assert empty.plugins == ()

@@ -6,4 +6,6 @@ package of a profile is a TOML file and a list of dependencies, and a tour start
 
 from gateway.cli.demo.command import demo
 
-__all__ = ["demo"]
+COMMANDS = (demo,)
+
+__all__ = ["COMMANDS", "demo"]
