@@ -23,7 +23,7 @@ from gateway.handshakes import HandshakeRefused, ServerContext
 from gateway.headers import Headers, folded_name
 from gateway.hooks import API_VERSION, hookimpl
 from gateway.metrics import Metrics
-from gateway.model import Attempt, Exchange, Request, Response, StateKey, new_id
+from gateway.model import Attempt, Exchange, Request, Response, new_id
 from gateway.pem import InMemory, UnfitPair, load_pair
 from gateway.registry import Registry
 from gateway.semantics import (
@@ -40,6 +40,7 @@ from gateway.semantics import (
     parse_ranges,
     ranged,
 )
+from gateway.state import StateKey
 from gateway.watching import look_at, watch_files
 
 from gateway.app import App  # isort: skip  # last: it stands on all the others

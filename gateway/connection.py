@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
+
+from gateway.state import Stateful, StateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,8 @@ class TLSSession:
     """The client's certificate (DER), if it was asked for one, gave one, and that was valid."""
 
 
-class Connection:
-    """One accepted peer; lives as long as its connection."""
+class Connection(Stateful):
+    """One accepted peer; lives as long as its connection, and bears what plugins want to know of it later."""
 
     __slots__ = (
         "client",
@@ -68,6 +71,7 @@ class Connection:
         """What a TLS client has said so far; None on a listener without TLS."""
         self.tls: TLSSession | None = None
         """What was agreed upon; None until then, and so in `on_connect`."""
+        self._state: dict[StateKey[Any], Any] | None = None
         self.speaks_http2 = False
         """Whether HTTP/2 was agreed upon, or is spoken without TLS."""
 

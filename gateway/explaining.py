@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from gateway.errors import GatewayError
 from gateway.forward import pick
 from gateway.hooks import EXCHANGE_HOOKS
-from gateway.model import Attempt, Exchange, Request, Response, StateKey
+from gateway.model import Attempt, Exchange, Request, Response
 from gateway.pipeline import Pipeline, Step
 from gateway.routing import SeenBody
+from gateway.state import StateKey
 from gateway.upstream.candidates import reasons
 
 if TYPE_CHECKING:

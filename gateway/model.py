@@ -9,7 +9,7 @@ import random
 import reprlib
 import time
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
 import orjson
@@ -17,6 +17,7 @@ import orjson
 from gateway.body import Body, OpenBody, WholeBody, gathered
 from gateway.errors import BodyTooLarge, GatewayError
 from gateway.headers import Headers, RawHeaders, cookies_of
+from gateway.state import Stateful, StateKey
 
 if TYPE_CHECKING:
     from gateway.admission import Bounds
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 _new: Any = object.__new__
 """Looked up once: every exchange makes some objects past their checking `__init__`."""
 
-T = TypeVar("T")
-D = TypeVar("D")
-
 METHODS_WITHOUT_BODY = frozenset(("GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "CONNECT"))
 IDEMPOTENT_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 """RFC 9110 9.2.2."""
@@ -43,18 +41,6 @@ _PATH = "/:@!$&'()*+,;=-._~"
 def new_id() -> str:
     """Sixteen hexadecimal digits, unique for any practical purpose; not a secret."""
     return random.getrandbits(64).to_bytes(8, "big").hex()
-
-
-class StateKey(Generic[T]):
-    """A typed place on the exchange for a plugin's own facts: `USER: StateKey[str] = StateKey("user")`."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<StateKey {self.name}>"
 
 
 class Request:
@@ -262,7 +248,7 @@ class _MadeWhenAsked:
         return made
 
 
-class Exchange:
+class Exchange(Stateful):
     """One request and its response, and the record of what was decided on the way.
 
     Times are seconds: `started` and `ended` by the monotonic clock, `started_at` since the epoch.
@@ -369,28 +355,6 @@ class Exchange:
             self.notes.append((who, what))
         else:
             self.notes = [(who, what)]
-
-    @overload
-    def get(self, key: StateKey[T]) -> T | None: ...
-    @overload
-    def get(self, key: StateKey[T], default: D) -> T | D: ...
-    def get(self, key: StateKey[T], default: D | None = None) -> T | D | None:
-        """A plugin's fact, or the default."""
-        return default if self._state is None else self._state.get(key, default)
-
-    def __getitem__(self, key: StateKey[T]) -> T:
-        if self._state is None:
-            raise KeyError(key)
-        value: T = self._state[key]
-        return value
-
-    def __setitem__(self, key: StateKey[T], value: T) -> None:
-        if self._state is None:
-            self._state = {}
-        self._state[key] = value
-
-    def __contains__(self, key: object) -> bool:
-        return self._state is not None and key in self._state
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request.method} {self.request.target.decode('latin-1')} → {self.response}>"

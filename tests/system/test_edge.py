@@ -54,6 +54,29 @@ class Door:
 '''
 
 
+VISITS = '''
+"""Tell each client the how manieth request this is on its connection."""
+
+from gateway import Response, StateKey, hookimpl
+
+COUNT: StateKey[int] = StateKey("count")
+
+
+class Visits:
+    api = 1
+
+    @hookimpl
+    def on_connect(self, connection):
+        assert COUNT not in connection
+        connection[COUNT] = 0
+
+    @hookimpl
+    def on_request(self, exchange):
+        exchange.connection[COUNT] += 1
+        return Response(200, body=str(exchange.connection.get(COUNT)))
+'''
+
+
 @pytest.fixture(scope="module")
 def proxied(module_gateway, shared_origin) -> GatewayProcess:
     return module_gateway(
@@ -219,6 +242,13 @@ def test_a_plugin_sees_connections_come_and_go_and_may_deny_them(guarded):
     assert "gateway_edge_connections_denied_total 2" in site.command("metrics").stdout
     assert "plugin 'Door' failed in on_connect" in site.log
     assert site.get().body == b"ok"
+
+
+def test_what_a_plugin_keeps_on_a_connection_is_there_for_each_of_its_requests(gateway, origin):
+    site = gateway(endpoints=[origin()], plugins=["./visits.py:Visits"], files={"visits.py": VISITS})
+    for _ in range(2):
+        with site.connect() as client:
+            assert [client.request(GET).body for _ in range(3)] == [b"1", b"2", b"3"]
 
 
 def test_a_reload_that_brings_such_a_plugin_puts_an_edge_before_listeners_and_back(gateway, origin, tmp_path):
