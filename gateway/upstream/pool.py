@@ -26,8 +26,8 @@ class ConnectionPool:
     """The connections of one endpoint in one worker."""
 
     __slots__ = (
-        "_connecting", "_context", "_limits", "_loop", "_max_idle", "_waiters", "busy", "endpoint", "idle",
-        "is_closed", "max_head_bytes", "response_seconds", "ticker", "timeouts",
+        "_connecting", "_context", "_cut", "_limits", "_loop", "_max_idle", "_opening", "_waiters", "busy",
+        "endpoint", "idle", "is_closed", "max_head_bytes", "response_seconds", "ticker", "timeouts",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +46,9 @@ class ConnectionPool:
         self._context = self._tls(settings, context)
         self._waiters: deque[asyncio.Future[Http1Connection | None]] = deque()
         self._connecting = 0
+        self._opening: set[asyncio.Timeout] = set()
+        self._cut: GatewayError | None = None
+        """Why nothing is opened any more."""
         self._loop: asyncio.AbstractEventLoop | None = None
         ticker.add(self)
 
@@ -130,8 +133,10 @@ class ConnectionPool:
         loop = asyncio.get_running_loop()
         address, seconds = self.endpoint.url.address, self.timeouts.connect
         context, server_name = self._context or (None, None)
+        limit = asyncio.timeout(seconds or None)
         try:
-            async with asyncio.timeout(seconds or None):
+            async with limit:
+                self._opening.add(limit)
                 if address.path:
                     _, connection = await loop.create_unix_connection(
                         factory, address.path, ssl=context, server_hostname=server_name
@@ -145,6 +150,8 @@ class ConnectionPool:
                         server_hostname=server_name,
                     )
         except TimeoutError:
+            if self._cut is not None:
+                raise self._cut from None
             raise ConnectTimeout(f"endpoint {self.endpoint.name}: no connection within {seconds:g} s") from None
         except OSError as error:  # TLS errors are among them
             if error.errno in (errno.EMFILE, errno.ENFILE):
@@ -152,6 +159,8 @@ class ConnectionPool:
                     f"endpoint {self.endpoint.name}: no file descriptor is free (ulimit -n)"
                 ) from error
             raise ConnectFailed(f"endpoint {self.endpoint.name}: {reason(error)}") from error
+        finally:
+            self._opening.discard(limit)
         return connection
 
     def release(self, connection: Http1Connection) -> None:
@@ -206,7 +215,11 @@ class ConnectionPool:
                 self.idle.pop(0).close()
 
     def fail(self, error: GatewayError) -> None:
-        """End with an error what waits for a connection and what uses one."""
+        """End with an error what waits for a connection, what opens one and what uses one."""
+        self._cut = error
+        for limit in self._opening:
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +38,22 @@ def app(shared_origin: Origin) -> Iterator[Origin]:
     yield shared_origin
     assert shared_origin.errors == []
     shared_origin.reset()
+
+
+@pytest.fixture(scope="module")
+def black_hole() -> Iterator[str]:
+    """An endpoint that never completes a handshake: a listener whose queue is full."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(0)
+    address = listening.getsockname()
+    fillers = [socket.socket() for _ in range(3)]
+    for filler in fillers:
+        filler.setblocking(False)
+        filler.connect_ex(address)
+    yield f"http://127.0.0.1:{address[1]}"
+    for sock in (listening, *fillers):
+        sock.close()
 
 
 class Steady:

@@ -25,22 +25,6 @@ def closed_port() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def black_hole() -> Iterator[str]:
-    """An endpoint that never completes a handshake: a listener whose queue is full."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    listening.listen(0)
-    address = listening.getsockname()
-    fillers = [socket.socket() for _ in range(3)]
-    for filler in fillers:
-        filler.setblocking(False)
-        filler.connect_ex(address)
-    yield f"http://127.0.0.1:{address[1]}"
-    for sock in (listening, *fillers):
-        sock.close()
-
-
-@pytest.fixture(scope="module")
 def spare(module_origin) -> Origin:
     return module_origin()
 

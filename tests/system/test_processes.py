@@ -184,6 +184,17 @@ def test_sigterm_has_a_deadline(gateway, origin, start):
     assert "Traceback" not in site.log
 
 
+def test_who_is_just_connecting_at_the_deadline_is_answered_too(gateway, black_hole):
+    patient = {"endpoints": [black_hole], "timeouts": {"connect": "30s"}}
+    site = gateway(upstreams={"app": patient}, drain_timeout="500ms")
+    with site.connect() as client:
+        client.send(GET)
+        wait_until(lambda: "gateway_exchanges_in_flight 1\n" in site.command("metrics").stdout)
+        site.signal(signal.SIGTERM)
+        assert client.read_until_closed().startswith(b"HTTP/1.1 503 ")
+        assert site.wait(within=5) == 0
+
+
 def test_two_signals_in_the_same_moment_are_one(gateway, origin):
     """As timeout(1) sends them: to the process, and to its group."""
     app = origin(lambda connection, request: None)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.errors import ConnectFailed, ConnectTimeout, NoEndpoint, Overloaded
+from gateway.errors import ConnectFailed, ConnectTimeout, NoEndpoint, Overloaded, ShuttingDown
 from gateway.upstream.pool import reason
 
 
@@ -282,6 +282,22 @@ class TestConnecting:
         with pytest.raises(ConnectTimeout, match=r"no connection within 0\.01 s") as caught:
             await make_pool(timeouts={"connect": "10ms"}).connect()
         assert caught.value.status == 504
+
+    @pytest.mark.parametrize("seconds", ["30s", "0s"])
+    async def test_who_is_connecting_when_all_is_cut_is_told_why(self, make_pool, monkeypatch, seconds):
+        loop, begun = asyncio.get_running_loop(), asyncio.Event()
+
+        def hang(*_: object, **__: object) -> asyncio.Future[None]:
+            begun.set()
+            return loop.create_future()
+
+        monkeypatch.setattr(loop, "create_connection", hang)
+        pool = make_pool(timeouts={"connect": seconds})
+        connecting = asyncio.create_task(pool.connect())
+        await begun.wait()
+        pool.fail(ShuttingDown())
+        with pytest.raises(ShuttingDown):
+            await connecting
 
     async def test_a_unix_socket_is_an_endpoint(self, served, make_pool, tmp_path):
         server = await asyncio.start_unix_server(served.accept, str(tmp_path / "app.sock"))
