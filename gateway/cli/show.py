@@ -167,7 +167,8 @@ def profiles(as_schema: bool) -> None:
 def status(reply: dict[str, Any]) -> None:
     """The workers and listeners of a running gateway."""
     out = console()
-    out.print(f"[bold]{reply['target']}[/], up for {reply['up_seconds']:.0f} s", highlight=False)
+    up = f"pid {reply['pid']}, up for {reply['up_seconds']:.0f} s"
+    out.print(f"[bold]{reply['target']}[/], {up}", highlight=False)
     for url in reply["listeners"]:
         out.print(f"  {url}", highlight=False)
     out.print(f"configuration in force since {_clock(reply['in_force'])}", highlight=False)

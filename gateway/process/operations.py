@@ -48,6 +48,7 @@ async def answer(
     endpoints = merged(list(answers.values()))
     if command == "endpoints":
         reply: dict[str, Any] = {"endpoints": endpoints}
+        warnings += _without_any(list(answers.values()))
     elif command == "metrics":
         numbers, lost = await _ask_all("metrics", list(answers))
         warnings += lost
@@ -123,13 +124,23 @@ def merged(answers: Sequence[list[dict[str, Any]] | None]) -> list[dict[str, Any
     """One list out of those of all workers: counts are summed, everything else is the first one's."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for listed in answers:
-        for item in listed or ():
+        for item in _with_endpoints(listed):
             place = item["upstream"], item["endpoint"]
             known = found.setdefault(place, {**item, "in_flight": 0, "connections": 0, "answers": [0] * 6})
             known["in_flight"] += item["in_flight"]
             known["connections"] += item["connections"]
             known["answers"] = list(map(sum, zip(known["answers"], item["answers"], strict=True)))
     return list(found.values())
+
+
+def _with_endpoints(listed: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    return [item for item in listed or () if item["endpoint"] is not None]
+
+
+def _without_any(answers: Sequence[list[dict[str, Any]] | None]) -> list[str]:
+    """A line on each upstream that has no endpoint in some worker: it is in no list of endpoints."""
+    empty = {item["upstream"] for listed in answers for item in listed or () if item["endpoint"] is None}
+    return [f"upstream {name} has no endpoints: what is sent there gets 503" for name in sorted(empty)]
 
 
 def _states(endpoints: list[dict[str, Any]]) -> list[Sample]:

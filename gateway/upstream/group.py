@@ -130,13 +130,13 @@ class Upstream:
             self.on_change(endpoint, old, new, reason)
 
     def describe(self) -> list[dict[str, object]]:
-        """Every endpoint as it stands in this worker, as plain data."""
+        """Every endpoint as it stands in this worker, as plain data; without any, one whose endpoint is None."""
         place = {
             "upstream": self.name,
             "balancer": self.settings.balancer.use,
             "ignores_weights": self.ignores_weights,
         }
-        return [{**place, **endpoint.describe()} for endpoint in self.endpoints]
+        return [{**place, **endpoint.describe()} for endpoint in self.endpoints] or [{**place, "endpoint": None}]
 
     @property
     def ignored(self) -> list[str]:

@@ -187,6 +187,7 @@ def test_a_worker_that_dies_again_and_again_is_given_pauses_and_the_status_tells
     os.kill(site.workers[0], signal.SIGKILL)
     site.wait_for_log("died: exit status 7; it is started anew in 0.4 s")
     told = site.command("status").stdout
+    assert f"pid {site.pid}, up for " in told
     assert "workers have died since" in told
     assert "worker 0: exit status 7" in told
     (site.directory / "fail").unlink()

@@ -127,6 +127,14 @@ def explained(tmp_path):
     return explain
 
 
+def test_an_upstream_for_which_none_was_found_is_told_of_in_the_list(gateway, tmp_path):
+    site = gateway(workers=1, plugins=["discovery"], upstreams={"app": {"discovery": {"file": "absent.toml"}}})
+    listed = site.command("endpoints", "--json")
+    assert json.loads(listed.stdout) == []
+    assert listed.stderr == "gateway: warning: upstream app has no endpoints: what is sent there gets 503\n"
+    assert site.get("/").status == 503
+
+
 def test_explain_reads_the_file(explained, tmp_path):
     (tmp_path / "e.json").write_text('["http://10.0.0.1:80", {"url": "http://10.0.0.2:80", "priority": 1}]')
     record = json.loads(explained({"discovery": {"file": "e.json"}}, "--json"))
