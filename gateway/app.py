@@ -51,8 +51,11 @@ log = logging.getLogger("gateway")
 class App:
     """One configuration, ready to serve."""
 
-    def __init__(self, source: Source, bus: Bus | None = None, worker: int = 0) -> None:
-        """Build everything that the configuration names. Raises ConfigurationError."""
+    def __init__(self, source: Source, bus: Bus | None = None, worker: int = 0, *, is_heir: bool = False) -> None:
+        """Build everything that the configuration names. Raises ConfigurationError.
+
+        `is_heir`: its worker takes the place of one that died, and has to serve whatever stands in files by now.
+        """
         self.source = source
         self.settings: Settings = source.settings()
         self.bus = bus or Bus()
@@ -98,7 +101,8 @@ class App:
         self._observers = Pipeline(self._every_plugin)
         """Who hears of endpoints: every plugin, for an endpoint has no route."""
         self.connection_hooks = ConnectionHooks(self._every_plugin)
-        self.ways = ways_of(self.settings.listeners, self.connection_hooks.names, self.registry, source)
+        inherited = self.bus.kept if is_heir else _nothing
+        self.ways = ways_of(self.settings.listeners, self.connection_hooks.names, self.registry, source, inherited)
         """How connections come in, by the listeners' order."""
         terminators = [("tls", way.terminator) for way in self.ways if way.terminator is not None]
         self._living = [*self._every_plugin, *terminators]
@@ -360,7 +364,8 @@ class App:
     def _endpoint_changed(
         self, upstream: str, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str
     ) -> None:
-        if self._is_started:  # else it is what others have said long ago
+        # Every worker hears of it, and one says so; before the start it is what others have said long ago.
+        if self._is_started and self.once("endpoints"):
             up, every = self.upstreams[upstream].up, len(self.upstreams[upstream].endpoints)
             level = logging.INFO if new is not EndpointState.DOWN else logging.WARNING if up else logging.ERROR
             change = f"{old.value} → {new.value}: {reason}; {up} of {every} up"
@@ -369,6 +374,10 @@ class App:
 
     def __repr__(self) -> str:
         return f"<App {self.source.name}: {len(self.router.routes)} routes, {len(self.upstreams)} upstreams>"
+
+
+def _nothing(topic: str) -> tuple[Any, ...]:
+    return ()
 
 
 def _distinct(lists: list[list[tuple[str, object]]]) -> list[tuple[str, object]]:

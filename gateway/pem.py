@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -19,9 +20,11 @@ class UnfitPair(ValueError):
         """The setting that is to blame: `cert`, `key`, or empty for both."""
 
 
-def load_pair(context: ssl.SSLContext, cert: Path, key: Path) -> tuple[bytes, bytes]:
+def load_pair(
+    context: ssl.SSLContext, cert: Path, key: Path, read: Callable[[Path], bytes] = Path.read_bytes
+) -> tuple[bytes, bytes]:
     """Have a context show this certificate; what stood in the two files, each read once. Raises UnfitPair."""
-    pem, secret = _read(cert, "cert"), _read(key, "key")
+    pem, secret = _read(cert, "cert", read), _read(key, "key", read)
     try:
         with InMemory(pem) as shown, InMemory(secret) as own:
             context.load_cert_chain(shown, own, password=_refuse)
@@ -42,9 +45,9 @@ def load_pair(context: ssl.SSLContext, cert: Path, key: Path) -> tuple[bytes, by
     return pem, secret
 
 
-def _read(path: Path, key: str) -> bytes:
+def _read(path: Path, key: str, read: Callable[[Path], bytes]) -> bytes:
     try:
-        return path.read_bytes()
+        return read(path)
     except OSError as error:
         raise UnfitPair(f"{path}: {error.strerror}", key) from None
 

@@ -6,9 +6,9 @@ Owns the reasons for an edge, and the terminators that take TLS off there. Accep
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from gateway.config.loader import Source, validate
 from gateway.config.model import Listener, ListenerTLS
@@ -20,6 +20,7 @@ from gateway.registry import Registry
 
 TERMINATOR = "terminator"
 """The kind of strategy; there is one, which the plugin `tls` brings."""
+Inherited: TypeAlias = Callable[[str], Sequence[Any]]
 _HTTP1 = ("http/1.1", "http/1.0")
 _PROTOCOLS = {"1": _HTTP1, "2": ("h2",), "auto": ("h2", *_HTTP1)}
 
@@ -27,8 +28,9 @@ _PROTOCOLS = {"1": _HTTP1, "2": ("h2",), "auto": ("h2", *_HTTP1)}
 class Terminator(Protocol):
     """Takes TLS off the connections of one listener, in one worker.
 
-    Made as `factory(config, protocols)`: the keys of the listener's `tls`, checked by the factory's `Config`, and
-    the names for ALPN, the best first. It may implement the hooks `startup` and `shutdown`.
+    Made as `factory(config, protocols, inherited)`: the keys of the listener's `tls`, checked by the factory's
+    `Config`; the names for ALPN, the best first; and what gives the messages that were kept on a topic of the bus,
+    none but in a worker that takes the place of one that died. It may implement the hooks `startup` and `shutdown`.
     """
 
     def context(self, hello: ClientHello) -> ssl.SSLContext:
@@ -60,14 +62,16 @@ class Way:
         return "directly, TLS by rustls" if listener.tls else "directly"
 
 
-def ways_of(listeners: Sequence[Listener], guards: Sequence[str], registry: Registry, source: Source) -> list[Way]:
+def ways_of(
+    listeners: Sequence[Listener], guards: Sequence[str], registry: Registry, source: Source, inherited: Inherited
+) -> list[Way]:
     """The way of each listener; `guards` are the plugins that look at connections. Raises ConfigurationError."""
     ways = []
     for index, listener in enumerate(listeners):
         reasons = _reasons(listener, guards)
         terminator = None
         if reasons and listener.tls is not None:
-            terminator = _terminator(index, listener, listener.tls, registry, source)
+            terminator = _terminator(index, listener, listener.tls, registry, source, inherited)
         ways.append(Way(reasons, terminator))
     return ways
 
@@ -81,7 +85,9 @@ def _reasons(listener: Listener, guards: Sequence[str]) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _terminator(index: int, listener: Listener, tls: ListenerTLS, registry: Registry, source: Source) -> Terminator:
+def _terminator(
+    index: int, listener: Listener, tls: ListenerTLS, registry: Registry, source: Source, inherited: Inherited
+) -> Terminator:
     place = ("listeners", index, "tls")
     factory: Any = registry.find(TERMINATOR, "tls")
     if factory is None:
@@ -89,7 +95,7 @@ def _terminator(index: int, listener: Listener, tls: ListenerTLS, registry: Regi
     data = {name: value for name, value in tls if value is not None and name in ListenerTLS.model_fields}
     settings = validate(factory.Config, {**data, **tls.extras}, source.name, source.base, place)
     try:
-        terminator: Terminator = factory(settings, _PROTOCOLS[listener.http_mode])
+        terminator: Terminator = factory(settings, _PROTOCOLS[listener.http_mode], inherited)
     except ConfigurationError as error:
         raise ConfigurationError(f"{source.name}: listeners[{index}].tls{error}") from None
     except FAILURES as error:

@@ -25,8 +25,11 @@ KILL_AFTER_SECONDS = 3.0
 class Crew:
     """The workers, by index."""
 
-    def __init__(self, create: Callable[[int], Member], history: History) -> None:
-        """`create` makes the worker of an index, with the configuration of the moment; deaths go to `history`."""
+    def __init__(self, create: Callable[[int, bool], Member], history: History) -> None:
+        """`create` makes the worker of an index, with the configuration of the moment; deaths go to `history`.
+
+        It is told whether the worker takes the place of one that died.
+        """
         self.members: list[Member] = []
         """Who serves; one that died stays until there is another one in its place."""
         self.kept: dict[str, dict[str, Any]] = {}
@@ -72,7 +75,7 @@ class Crew:
 
     async def start(self, count: int) -> None:
         """Start so many workers, all at once. Raises ConfigurationError."""
-        self.members = [self._create(index) for index in range(count)]
+        self.members = [self._create(index, False) for index in range(count)]
         await asyncio.gather(*(member.start() for member in self.members))
         for member in self.members:
             self._watch(member)
@@ -113,7 +116,7 @@ class Crew:
                 await asyncio.wait_for(self._has_changed.wait(), pause)
             if dead not in self.members:
                 return  # a rolling restart has put another one in its place
-            fresh = self._create(dead.index)
+            fresh = self._create(dead.index, True)
             try:
                 await self._start_one(fresh)
             except Exception as error:  # whatever it is, the gateway must not be left without workers
@@ -141,7 +144,7 @@ class Crew:
 
         It has `patience` seconds for what it has begun. Raises ConfigurationError, and the one before stays.
         """
-        fresh = self._create(index)
+        fresh = self._create(index, False)
         await self._start_one(fresh, probation)
         self._watch(fresh)
         if index < len(self.members):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -129,12 +130,13 @@ class Supervisor:
         await starting
         return True
 
-    def _member(self, index: int) -> Member:
+    def _member(self, index: int, is_heir: bool) -> Member:
         settings = self._settings
         bound = [self._sockets[key] for key, _ in sockets.named(settings.listeners)]
         configuration = {
             "source": asdict(self._source),
             "worker": index,
+            "is_heir": is_heir,
             "max_connections": sockets.connections_within(self._limit, len(bound)),
             "pairs": self._certificates.pairs,
         }
@@ -354,6 +356,7 @@ class Supervisor:
     def _status(self) -> dict[str, Any]:
         return {
             "target": self._target,
+            "pid": os.getpid(),
             "up_seconds": time.monotonic() - self._started,
             "workers": [each.as_data() for each in self._crew.members],
             "draining": [each.pid for each in self._crew.leaving],

@@ -182,7 +182,7 @@ class Worker:
         user, file = message["source"]["data"].get("user", ""), message["source"]["name"]
         if user:
             become(user, file)
-        self._app = app = await self._build(message["source"])
+        self._app = app = await self._build(message["source"], is_heir=message["is_heir"])
         self._take_up(app)
         self._most_connections = message["max_connections"]
         self._listeners = [self._open(app, index, pair) for index, pair in enumerate(message["pairs"])]
@@ -215,9 +215,9 @@ class Worker:
     def _watched(self) -> list[Watched]:
         return [watched for listener in self._listeners for watched in listener.watched]
 
-    async def _build(self, data: dict[str, Any]) -> App:
+    async def _build(self, data: dict[str, Any], *, is_heir: bool = False) -> App:
         source = Source(**{**data, "own_keys": tuple(data["own_keys"])})
-        app = App(source, self._bus, self._index)
+        app = App(source, self._bus, self._index, is_heir=is_heir)
         self._starting = asyncio.create_task(app.startup())
         if self._is_leaving:
             self._give_up_starting()

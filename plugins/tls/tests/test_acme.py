@@ -134,6 +134,22 @@ def test_what_is_no_pending_challenge_goes_on_as_usual(site):
     assert (answer.status, answer.header("location")) == (308, b"https://h.test" + path)
 
 
+def test_whoever_shares_the_folder_answers_for_the_one_that_orders(site, pebble, module_gateway):
+    by_alpn = acme(pebble, site.storage, "far.test")
+    by_http = acme(pebble, site.storage.with_name("other"), "far-h.test", challenge="http-01")
+    listeners: list[dict[str, Any]] = [{"bind": "127.0.0.1:0", "tls": tls} for tls in (by_alpn, by_http)]
+    far = module_gateway(
+        endpoints=["http://127.0.0.1:9"],
+        plugins=[{"use": "tls", "http_01": True}],
+        listeners=[*listeners, {"bind": "127.0.0.1:0"}],
+    )
+    trusting = pebble.trusting()
+    wait_until(lambda: is_believed(far, 0, "far.test", trusting), within=WITHIN)
+    wait_until(lambda: is_believed(far, 1, "far-h.test", trusting), within=WITHIN)
+    assert "far" not in site.gateway.log
+    assert not [*site.storage.parent.rglob("*.answers")]
+
+
 # -- failures ------------------------------------------------------------------------------------------------------
 
 

@@ -112,8 +112,9 @@ def test_what_is_written_can_be_read_by_nobody_else(storage):
     storage.save_certificate(b"certificate")
     storage.save_account_key(b"key")
     storage.pause_until(5)
+    storage.show_answers("http-01", {"token": "answer"})
     files = list(storage.certificate.parent.iterdir())
-    assert len(files) == 3
+    assert len(files) == 4
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert storage.certificate.parent.stat().st_mode & 0o777 == 0o700
 
@@ -139,6 +140,18 @@ def test_until_a_host_more_has_its_certificate_the_former_one_serves(tmp_path):
     now.save_certificate(stand_in(["a.test", "b.test"]))
     assert now.serving() == now.certificate
     assert Storage(settings(tmp_path, "d.test")).serving() is None
+
+
+def test_answers_are_there_for_others_until_the_order_is_over(storage, tmp_path):
+    other = Storage(settings(tmp_path / "acme", "b.test"))
+    assert other.answer("tls-alpn-01", "a.test") is None
+    storage.show_answers("tls-alpn-01", {"a.test": "what the server wants"})
+    assert other.answer("tls-alpn-01", "a.test") == "what the server wants"
+    assert other.answer("http-01", "a.test") is None
+    assert other.answer("tls-alpn-01", "b.test") is None
+    storage.forget_answers()
+    storage.forget_answers()
+    assert other.answer("tls-alpn-01", "a.test") is None
 
 
 def test_one_at_a_time_deals_with_the_server(storage):

@@ -46,6 +46,7 @@ class Gateway:
         self.bus = Bus()
         self.settings = type("Settings", (), {"workers": workers})()
         self.is_elected = True
+        self.ways: list[Any] = []
 
     def once(self, name: str) -> bool:
         return self.is_elected

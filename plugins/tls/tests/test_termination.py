@@ -7,6 +7,7 @@ import datetime
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -307,33 +308,41 @@ def test_nobody_can_say_that_he_is_somebody(edge, app, authority, listener):
 # -- certificates that change --------------------------------------------------------------------------------------
 
 
-def test_a_certificate_is_renewed_without_a_word_to_the_gateway(gateway, origin, authority, tmp_path):
+Files = dict[str, Path]
+"""Where a site file says that a certificate and its key are."""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return {"cert": tmp_path / "served.pem", "key": tmp_path / "served.key"}
+
+
+def put(certificate: Certificate, files: Files) -> None:
+    for source, target in ((certificate.cert, files["cert"]), (certificate.key, files["key"])):
+        shutil.copy(source, f"{target}.new")
+        os.replace(f"{target}.new", target)
+
+
+def serves(site: GatewayProcess, certificate: Certificate) -> bool:
+    try:
+        site.connect(tls=certificate.client_context(), server_name="a.test").close()
+    except ssl.SSLError:
+        return False
+    return True
+
+
+def test_a_certificate_is_renewed_without_a_word_to_the_gateway(gateway, origin, authority, files, tmp_path):
     old, new = authority.issue("a.test"), Authority(tmp_path, "New").issue("a.test")
-    pair = {"cert": tmp_path / "served.pem", "key": tmp_path / "served.key"}
-
-    def put(certificate: Certificate) -> None:
-        for source, target in ((certificate.cert, pair["cert"]), (certificate.key, pair["key"])):
-            shutil.copy(source, f"{target}.new")
-            os.replace(f"{target}.new", target)
-
-    put(old)
-    tls = {"certificates": [pair]}
+    put(old, files)
+    tls = {"certificates": [files]}
     site = gateway(endpoints=[origin()], plugins=["tls"], listeners=[{"bind": "127.0.0.1:0", "tls": tls}])
-
-    def serves(certificate: Certificate) -> bool:
-        try:
-            site.connect(tls=certificate.client_context(), server_name="a.test").close()
-        except ssl.SSLError:
-            return False
-        return True
-
     with site.connect(tls=old.client_context(), server_name="a.test") as kept:
         assert kept.request(GET).body == b"ok"
-        pair["cert"].write_bytes(new.cert.read_bytes())  # half of the change
+        files["cert"].write_bytes(new.cert.read_bytes())  # half of the change
         site.wait_for_log("does not belong to the certificate")
-        assert serves(old)
-        put(new)
-        wait_until(lambda: serves(new), within=10)
+        assert serves(site, old)
+        put(new, files)
+        wait_until(lambda: serves(site, new), within=10)
         assert kept.request(GET).body == b"ok"
     assert "certificates are taken up anew: a.test" in site.log
     told = re.search(
@@ -341,3 +350,24 @@ def test_a_certificate_is_renewed_without_a_word_to_the_gateway(gateway, origin,
     )
     ends = x509.load_pem_x509_certificate(new.cert.read_bytes()).not_valid_after_utc
     assert float(told[1]) == ends.timestamp()
+
+
+def test_a_worker_that_dies_while_a_file_is_wrong_serves_what_was_there(gateway, origin, authority, files):
+    served = authority.issue("a.test")
+    put(served, files)
+    listener = {"bind": "127.0.0.1:0", "tls": {"certificates": [files]}}
+    site = gateway(endpoints=[origin()], plugins=["tls"], workers=1, listeners=[listener])
+    assert serves(site, served)
+    files["cert"].write_text("-----BEGIN CERTIFICATE-----\nhalf")
+    site.wait_for_log("what was there before stays in use")
+    for count in (1, 2):  # the second finds what the first has been given
+        os.kill(site.workers[0], signal.SIGKILL)
+        wait_until(lambda count=count: site.log.count("is back") == count, within=10)
+        assert site.log.count("what the worker before this one had is served") == count
+        assert serves(site, served)
+    for refused in ("reload", "restart"):  # what an operator asks for is done with what stands there now
+        assert "tls.certificates[0]: " in site.command(refused).stderr
+    assert serves(site, served)
+    put(served, files)
+    site.restart()
+    assert serves(site, served)

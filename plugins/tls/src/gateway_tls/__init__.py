@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+
 from gateway import App, ClientError, Exchange, PluginConfig, Registry, Response, hookimpl
 from gateway_tls.acme.pending import Pending
+from gateway_tls.acme.storage import Storage
 from gateway_tls.identity import IdentityFields
 from gateway_tls.settings import HSTS, ClientCertificates, Identity, ListenerKeys, Pair, Redirect
 from gateway_tls.termination import Termination
@@ -12,6 +16,7 @@ __all__ = ["HSTS", "TLS", "ClientCertificates", "Identity", "ListenerKeys", "Pai
 
 _CHALLENGES = b"/.well-known/acme-challenge/"
 """RFC 8555, 8.3."""
+HTTP_CHALLENGE = "http-01"
 
 
 class TLS:
@@ -41,6 +46,8 @@ class TLS:
         self._hsts = _hsts_value(config.hsts)
         self._challenges: dict[bytes, bytes] = {}
         """Those of http-01 that are pending: bodies by path."""
+        self._storages: list[Storage] = []
+        """Where other gateways may have left theirs."""
         self._pending: Pending | None = None
         self.answers_challenges = bool(config.redirect or config.identity or config.http_01)
         """Whether requests are looked at, and so http-01 is answered."""
@@ -66,7 +73,9 @@ class TLS:
     def startup(self, app: App) -> None:
         """Hear of challenges."""
         if self.answers_challenges:
-            self._pending = Pending(app, "http-01", self._take_challenges)
+            self._pending = Pending(app, HTTP_CHALLENGE, self._take_challenges)
+            terminators = [way.terminator for way in app.ways if isinstance(way.terminator, Termination)]
+            self._storages = [each.storage for each in terminators if each.storage is not None]
 
     @hookimpl
     def shutdown(self, app: App) -> None:
@@ -78,12 +87,26 @@ class TLS:
         self._challenges = {_CHALLENGES + token.encode(): answer.encode() for token, answer in answers.items()}
 
     @hookimpl
-    def on_request(self, exchange: Exchange) -> Response | None:
+    def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
         """Answer a challenge that is pending; send plaintext away; tell endpoints who the client is."""
-        if self._challenges and not _is_secure(exchange):
-            answer = self._challenges.get(exchange.request.raw_path)
+        path = exchange.request.raw_path
+        if path.startswith(_CHALLENGES) and not _is_secure(exchange):
+            answer = self._challenges.get(path)
             if answer is not None:
-                return Response(200, {"content-type": "application/octet-stream"}, answer)
+                return _to_challenge(answer)
+            if self._storages:
+                return self._ask_storages(exchange, path[len(_CHALLENGES) :].decode("latin-1"))
+        return self._pass(exchange)
+
+    async def _ask_storages(self, exchange: Exchange, token: str) -> Response | None:
+        """Answer what a gateway that shares a folder with this one has been asked; else go on as ever."""
+        for storage in self._storages:
+            answer = await asyncio.to_thread(storage.answer, HTTP_CHALLENGE, token)
+            if answer is not None:
+                return _to_challenge(answer.encode())
+        return self._pass(exchange)
+
+    def _pass(self, exchange: Exchange) -> Response | None:
         if self._redirect and not _is_secure(exchange):
             return self._redirection(exchange, self._redirect)
         if self._identity:
@@ -103,6 +126,10 @@ class TLS:
         """RFC 6797 7.2: never over plaintext."""
         if _is_secure(exchange):
             response.headers.set_default(b"strict-transport-security", self._hsts)
+
+
+def _to_challenge(answer: bytes) -> Response:
+    return Response(200, {"content-type": "application/octet-stream"}, answer)
 
 
 def _is_secure(exchange: Exchange) -> bool:

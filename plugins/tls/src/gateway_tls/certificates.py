@@ -28,10 +28,15 @@ class Facts:
 
 
 def read_facts(path: Path) -> Facts:
-    """The facts of the first certificate in a PEM file. Raises ValueError if there is none."""
+    """The facts of the first certificate in a PEM file. Raises OSError, and ValueError if there is none."""
+    return facts_of(path.read_bytes())
+
+
+def facts_of(pem: bytes) -> Facts:
+    """The facts of the first certificate. Raises ValueError if there is none."""
     from cryptography import x509  # takes 45 ms and 8 MB, which a gateway without an edge is spared
 
-    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    certificate = x509.load_pem_x509_certificate(pem)
     return Facts(tuple(_names(certificate)), certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 

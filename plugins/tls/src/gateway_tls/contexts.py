@@ -7,9 +7,10 @@ finite-field Diffie-Hellman are left out: every client that knows them knows ell
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
-from gateway import ServerContext, UnfitPair, load_pair
+from gateway import InMemory, ServerContext, UnfitPair, load_pair
 from gateway_tls.settings import ClientCertificates, ListenerKeys, Pair
 from gateway_tls.tickets import resume_nothing
 
@@ -24,7 +25,13 @@ class UnfitFile(ValueError):
     """A file cannot be used; the text names key, file and reason, the key first."""
 
 
-def server_context(keys: ListenerKeys, pair: Pair, where: str, protocols: tuple[str, ...]) -> ssl.SSLContext:
+def server_context(
+    keys: ListenerKeys,
+    pair: Pair,
+    where: str,
+    protocols: tuple[str, ...],
+    read: Callable[[Path], bytes] = Path.read_bytes,
+) -> ssl.SSLContext:
     """A context that serves one certificate. Raises UnfitFile; `where` is the key path of the pair."""
     context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     is_modern = keys.policy == "modern" or keys.min_version == "1.3"
@@ -33,34 +40,36 @@ def server_context(keys: ListenerKeys, pair: Pair, where: str, protocols: tuple[
     # A client that asks for new keys over and over would have us do all the work (CVE-2011-1473).
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(list(protocols))
-    _load_pair(context, pair, where)
+    _load_pair(context, pair, where, read)
     if keys.client is not None:
-        _ask_clients(context, keys.client)
+        _ask_clients(context, keys.client, read)
         resume_nothing(context)
     return context
 
 
-def _load_pair(context: ssl.SSLContext, pair: Pair, where: str) -> None:
+def _load_pair(context: ssl.SSLContext, pair: Pair, where: str, read: Callable[[Path], bytes]) -> None:
     try:
-        load_pair(context, pair.cert, pair.key)
+        load_pair(context, pair.cert, pair.key, read)
     except UnfitPair as error:
         raise UnfitFile(f"{where}{error.key and '.' + error.key}: {error}") from None
 
 
-def _ask_clients(context: ssl.SSLContext, client: ClientCertificates) -> None:
+def _ask_clients(context: ssl.SSLContext, client: ClientCertificates, read: Callable[[Path], bytes]) -> None:
     context.verify_mode = ssl.CERT_REQUIRED if client.mode == "required" else ssl.CERT_OPTIONAL
-    _load_trusted(context, client.ca, ".client.ca")
+    _load_trusted(context, client.ca, ".client.ca", read)
     if client.crl is not None:
-        _load_trusted(context, client.crl, ".client.crl")
+        _load_trusted(context, client.crl, ".client.crl", read)
         context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
 
 
-def _load_trusted(context: ssl.SSLContext, path: Path, where: str) -> None:
-    check_readable(path, where)
+def _load_trusted(context: ssl.SSLContext, path: Path, where: str, read: Callable[[Path], bytes]) -> None:
     try:
-        context.load_verify_locations(path)
+        with InMemory(read(path)) as shown:
+            context.load_verify_locations(shown)
     except ssl.SSLError:
         raise UnfitFile(f"{where}: {path} holds nothing in PEM form that could be used here") from None
+    except OSError as error:
+        raise UnfitFile(f"{where}: {path}: {error.strerror}") from None
 
 
 def check_readable(path: Path, where: str) -> None:

@@ -8,20 +8,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway import App, ClientHello, ConfigurationError, HandshakeRefused, hookimpl, look_at, watch_files
-from gateway_tls.certificates import ByName, Facts, days_left, read_facts
+from gateway_tls.certificates import ByName, Facts, days_left, facts_of
 from gateway_tls.contexts import UnfitFile, server_context
-from gateway_tls.settings import ListenerKeys
+from gateway_tls.files import Files
+from gateway_tls.settings import ListenerKeys, Pair
 from gateway_tls.tickets import TicketKeys, set_ticket_key
 
 if TYPE_CHECKING:
     from gateway_tls.acme.automatic import Automatic
     from gateway_tls.acme.settings import Acme
+    from gateway_tls.acme.storage import Storage
 
 log = logging.getLogger("gateway.tls")
 
@@ -45,7 +48,9 @@ class Termination:
 
     Config = ListenerKeys
 
-    def __init__(self, config: ListenerKeys, protocols: tuple[str, ...]) -> None:
+    def __init__(
+        self, config: ListenerKeys, protocols: tuple[str, ...], inherited: Callable[[str], Sequence[Any]]
+    ) -> None:
         self._keys = config
         self._protocols = protocols
         self._spoken = frozenset(protocols)
@@ -54,7 +59,8 @@ class Termination:
             if config.acme is not None:
                 self._acme = _automatic(config, config.acme, protocols)
             self._seen = look_at(self._files)
-            self._contexts = self._load()
+            self._files_held = Files(inherited)
+            self._contexts = self._load(self._files_held)
         except UnfitFile as error:
             raise ConfigurationError(str(error)) from None
         self._ticket_keys: TicketKeys | None = None
@@ -78,7 +84,12 @@ class Termination:
             raise HandshakeRefused("no certificate is for the host that it wants", "unrecognized_name")
         return contexts.every[0]
 
-    def _load(self) -> Contexts:
+    @property
+    def storage(self) -> Storage | None:
+        """Where what belongs to ACME is kept; None without ACME."""
+        return self._acme.storage if self._acme is not None else None
+
+    def _load(self, files: Files) -> Contexts:
         """Make all contexts. Raises UnfitFile."""
         keys = self._keys
         named: dict[str, ssl.SSLContext] = {}
@@ -91,9 +102,9 @@ class Termination:
         if issued is not None:
             pairs.append((".acme", issued))
         for where, pair in pairs:
-            context = server_context(keys, pair, where, self._protocols)
+            context = self._context(pair, where, files)
             made.append(context)
-            facts.append(read_facts(pair.cert))
+            facts.append(facts_of(files.held[pair.cert]))
             for name in facts[-1].names:
                 named.setdefault(name, context)
         if self._acme is not None and issued is None:
@@ -101,6 +112,16 @@ class Termination:
             for name in self._acme.domains:
                 named.setdefault(name, made[-1])
         return Contexts(tuple(made), ByName(named), tuple(facts))
+
+    def _context(self, pair: Pair, where: str, files: Files) -> ssl.SSLContext:
+        try:
+            return server_context(self._keys, pair, where, self._protocols, files.now)
+        except UnfitFile as error:
+            if not files.has_others:
+                raise
+            context = server_context(self._keys, pair, where, self._protocols, files.before)
+            log.error("tls%s; what the worker before this one had is served", error)
+            return context
 
     # -- files that change -------------------------------------------------------------------------------------
 
@@ -118,6 +139,8 @@ class Termination:
         if self._acme is not None:
             self._acme.start(app, self._is_first(app, self._acme))  # first: it may refuse
         self._ticket_keys = TicketKeys(app, self._take_ticket_key)
+        if app.once("tls"):
+            self._files_held.keep(app)
         app.spawn(watch_files(lambda: self._files, partial(self._renew, app), known=self._seen))
         app.spawn(self._warn_daily(app))
         for way, listener in zip(app.ways, app.settings.listeners, strict=True):
@@ -160,13 +183,15 @@ class Termination:
     async def _renew(self, app: App) -> None:
         """Serve what the files hold now; what was served stays if they cannot be used, as in mid-change."""
         try:
-            self._contexts = await asyncio.to_thread(self._load)
+            files = Files()
+            self._contexts = await asyncio.to_thread(self._load, files)
             if self._ticket_key:
                 self._take_ticket_key(self._ticket_key)
         except (UnfitFile, ValueError) as error:
             log.warning("tls%s; what was there before stays in use", error)
             return
         if app.once("tls"):
+            files.keep(app)
             log.info("tls: certificates are taken up anew: %s", ", ".join(self._names()))
             self._warn()
 

@@ -20,6 +20,7 @@ from gateway_tls.contexts import UnfitFile, check_readable, server_context
 from gateway_tls.settings import ListenerKeys, Pair
 
 ALPN = "acme-tls/1"
+ALPN_CHALLENGE = "tls-alpn-01"
 
 
 class Automatic:
@@ -76,10 +77,12 @@ class Automatic:
             return None
         host = hello.server_name
         found = self._answers.get(host)
-        if found is None:
-            if host not in self._authorizations:
-                raise HandshakeRefused("no challenge is pending for its host", "no_application_protocol")
+        if found is None and host in self._authorizations:
             found = self._answers[host] = _answering(host, self._authorizations[host])
+        if found is None and (elsewhere := self.storage.answer(ALPN_CHALLENGE, host)) is not None:
+            found = _answering(host, elsewhere)
+        if found is None:
+            raise HandshakeRefused("no challenge is pending for its host", "no_application_protocol")
         return found
 
     def check(self, app: App) -> None:
@@ -99,7 +102,7 @@ class Automatic:
         if is_first and app.once(JOB):
             self.storage.prepare()
             self._renewal = Renewal(app, self._settings, self.storage)
-        self._pending = Pending(app, "tls-alpn-01", self._take)
+        self._pending = Pending(app, ALPN_CHALLENGE, self._take)
 
     def stop(self) -> None:
         """End that."""

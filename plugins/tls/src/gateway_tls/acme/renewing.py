@@ -154,6 +154,7 @@ class Renewal:
         try:
             pem = server.order(self._show)
         finally:
+            self._storage.forget_answers()
             self._loop.call_soon_threadsafe(self._board.clear)
         self._storage.save_certificate(pem)
         self._suggested, self._has_one = 0.0, True
@@ -162,6 +163,7 @@ class Renewal:
         log.info("tls.acme: %s: certificate issued, for %s", " ".join(facts.names), _told(left))
 
     def _show(self, answers: Mapping[str, str]) -> None:
+        self._storage.show_answers(self._settings.challenge, answers)
         shown = asyncio.run_coroutine_threadsafe(self._board.show(answers), self._loop)
         shown.result(2 * HEARD_SECONDS)
 

@@ -1,4 +1,5 @@
-"""The folder of `tls.acme.storage`: the account's key, keys with their certificates, and who may write.
+"""The folder of `tls.acme.storage`: the account's key, keys with their certificates, what is to be answered, and
+who may write.
 
 Owns names, rights and the writing of files. One file holds a key and its certificate, so that no reader ever finds
 one without the other.
@@ -8,17 +9,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gateway_tls.acme.settings import Acme
 from gateway_tls.certificates import read_facts
 from gateway_tls.contexts import UnfitFile
 
+_ANSWERS = ".answers"
 _LOOK_SECONDS = 0.5
 """Between two looks whether the lock is free."""
 
@@ -37,6 +40,7 @@ class Storage:
         """Key and certificate; there once it is issued."""
         self._account = self._folder / "account.key"
         self._pause = self._folder / f"{self.name}.wait"
+        self._answers = self._folder / f"{self.name}{_ANSWERS}"
 
     # -- rights ------------------------------------------------------------------------------------------------
 
@@ -124,6 +128,25 @@ class Storage:
     def pause_until(self, moment: float) -> None:
         """Remember what the server asked for, over reloads and restarts, too."""
         _write(self._pause, f"{moment:.0f}\n".encode())
+
+    # -- challenges --------------------------------------------------------------------------------------------
+
+    def show_answers(self, challenge: str, answers: Mapping[str, str]) -> None:
+        """Let the other gateways that share the folder know what is to be answered: any of them may be asked."""
+        _write(self._answers, json.dumps({"challenge": challenge, "answers": dict(answers)}).encode())
+
+    def forget_answers(self) -> None:
+        """Nothing is to be answered any more."""
+        self._answers.unlink(missing_ok=True)
+
+    def answer(self, challenge: str, name: str) -> str | None:
+        """What whoever is ordering wants to have answered, by host or token; None if nobody asked for it."""
+        for path in self._folder.glob(f"*{_ANSWERS}"):
+            with suppress(OSError, ValueError):  # over since
+                shown = json.loads(path.read_bytes())
+                if shown["challenge"] == challenge and name in shown["answers"]:
+                    return str(shown["answers"][name])
+        return None
 
     def __repr__(self) -> str:
         return f"<Storage {self.certificate}>"
