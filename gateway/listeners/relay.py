@@ -6,10 +6,15 @@ Owns nothing but the bytes on their way: at most what the two transports hold.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import struct
+import termios
 from collections.abc import Callable
 from typing import Any
 
 FLUSH_LOOK_SECONDS = 0.2
+GOODBYE_SECONDS = 1.0
+"""So long a client that has everything may take to say goodbye, over TLS."""
 
 
 class Side(asyncio.Protocol):
@@ -114,8 +119,32 @@ class Side(asyncio.Protocol):
         """
         if self.transport.is_closing():
             return
-        if not self.is_behind:
-            self.transport.close()
+        loop = asyncio.get_running_loop()
+        if self.is_behind:
+            self.transport.pause_reading()
+            loop.call_later(FLUSH_LOOK_SECONDS, self.close)
             return
-        self.transport.pause_reading()
-        asyncio.get_running_loop().call_later(FLUSH_LOOK_SECONDS, self.close)
+        self.transport.close()
+        if self.transport.get_extra_info("sslcontext") is not None:
+            loop.call_later(GOODBYE_SECONDS, self._see_off)
+
+    def _see_off(self) -> None:
+        """Wait no longer for a client's goodbye (RFC 8446, 6.1) than it takes to give it everything.
+
+        Who looks at no connection that it keeps for later, as many pools do, says it with the next request.
+        """
+        if self.lost.done():
+            return
+        if self.is_behind or _unacknowledged(self.transport.get_extra_info("socket").fileno()):
+            asyncio.get_running_loop().call_later(FLUSH_LOOK_SECONDS, self._see_off)
+        else:
+            self.transport.abort()
+
+
+def _unacknowledged(descriptor: int) -> int:
+    """Bytes that the system holds until the peer's has them; 0 if the connection is gone."""
+    try:
+        (count,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))
+    except OSError:
+        return 0
+    return int(count)

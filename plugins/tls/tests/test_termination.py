@@ -305,6 +305,18 @@ def test_nobody_can_say_that_he_is_somebody(edge, app, authority, listener):
     assert not names & {b"client-cert", b"x-client-subject", b"x_client_subject", b"x.client.subject"}
 
 
+@pytest.mark.parametrize("is_edge", [True, False], ids=["edge", "direct"])
+def test_a_client_that_never_says_goodbye_holds_up_no_end(gateway, origin, certificates, is_edge):
+    pair = {"cert": certificates["a"].cert, "key": certificates["a"].key}
+    tls = {"certificates": [pair]} if is_edge else pair
+    site = gateway(endpoints=[origin()], plugins=["tls"], listeners=[{"bind": "127.0.0.1:0", "tls": tls}])
+    with site.connect(tls=certificates["a"].client_context(), server_name="a.test") as kept:
+        assert kept.request(GET).body == b"ok"
+        site.signal(signal.SIGTERM)
+        assert site.wait(within=10) == 0
+    assert "cut at the deadline" not in site.log
+
+
 # -- certificates that change --------------------------------------------------------------------------------------
 
 

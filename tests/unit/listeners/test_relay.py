@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
@@ -18,6 +19,7 @@ class Pipe:
         self.written = b""
         self.is_paused = False
         self.ended = ""
+        self.extra: dict[str, object] = {}
 
     def get_write_buffer_size(self) -> int:
         return self.waiting
@@ -45,6 +47,9 @@ class Pipe:
 
     def abort(self) -> None:
         self.ended = "aborted"
+
+    def get_extra_info(self, name: str) -> object:
+        return self.extra.get(name)
 
 
 @pytest.fixture
@@ -113,6 +118,31 @@ async def test_what_a_slow_client_has_not_taken_is_waited_for(sides, monkeypatch
         while not outer.transport.ended:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.001)
     assert outer.transport.ended == "closed"
+
+
+async def test_over_tls_who_has_everything_is_not_waited_for(sides, monkeypatch):
+    monkeypatch.setattr(relay, "GOODBYE_SECONDS", 0.001)
+    monkeypatch.setattr(relay, "FLUSH_LOOK_SECONDS", 0.001)
+    outer, inner = sides
+    outer.join(inner)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as sent:
+        taken, _ = server.accept()
+        with taken:
+            sent.setblocking(False)
+            sent.send(bytes(8_000_000))  # more than the two systems hold, if nobody reads
+            outer.transport.extra = {"sslcontext": object(), "socket": sent}
+            inner.connection_lost(None)
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+                assert outer.transport.ended == "closed"
+            with taken.makefile("rb") as reader:
+                loop = asyncio.get_running_loop()
+                reading = loop.run_in_executor(None, reader.read)
+                async with asyncio.timeout(5):
+                    while outer.transport.ended != "aborted":  # noqa: ASYNC110  # nobody tells
+                        await asyncio.sleep(0.001)
+                sent.close()
+                await reading
 
 
 async def test_the_map_forgets_before_the_port_is_free(sides):
