@@ -28,6 +28,8 @@ log = logging.getLogger("gateway.listeners")
 
 LOOPBACK = "127.0.0.1"
 WARNINGS_SECONDS = 10.0
+PASSAGE_BYTES = 256 * 1024
+"""Each of the four buffers of the system between a client's side and our server."""
 
 _SCHEMES = {"http": "https", "ws": "wss"}
 
@@ -54,6 +56,7 @@ class Inner:
         """By the local port of our side."""
         self._bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _keep_small(self._bound)
         self._bound.bind((LOOPBACK, 0))
         self._bound.listen(settings.backlog)
         self._bound.setblocking(False)
@@ -79,6 +82,7 @@ class Inner:
 
         inner = Side(can_half_close=False, on_end=forget)
         await asyncio.get_running_loop().create_connection(lambda: inner, LOOPBACK, self._port)
+        _keep_small(inner.transport.get_extra_info("socket"))
         port = inner.transport.get_extra_info("sockname")[1]
         self._passages[port] = Passage(connection, outer, inner, time.monotonic())
         outer.join(inner)
@@ -123,3 +127,9 @@ class Inner:
 
     def _is_over(self, since: float, now: float) -> bool:
         return self._idle_timeout > 0 and now - since >= self._idle_timeout
+
+
+def _keep_small(passage: socket.socket) -> None:
+    """Have the system hold little on the way: it would grow its buffers to MiBs for a client that takes nothing."""
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        passage.setsockopt(socket.SOL_SOCKET, option, PASSAGE_BYTES)

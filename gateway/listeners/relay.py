@@ -12,6 +12,8 @@ import termios
 from collections.abc import Callable
 from typing import Any
 
+WAITING_BYTES = 64 * 1024
+"""For a peer that takes no more, beyond the piece that was read; loops have 512 KiB over TLS of themselves."""
 FLUSH_LOOK_SECONDS = 0.2
 GOODBYE_SECONDS = 1.0
 """So long a client that has everything may take to say goodbye, over TLS."""
@@ -59,6 +61,7 @@ class Side(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Nothing is read before there is somebody to pass it on to."""
         self.transport = transport
+        transport.set_write_buffer_limits(high=WAITING_BYTES)
         transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:

@@ -36,6 +36,9 @@ class Pipe:
     def write_eof(self) -> None:
         self.written += b"<eof>"
 
+    def set_write_buffer_limits(self, high: int) -> None:
+        assert high < 2**20
+
     def pause_reading(self) -> None:
         self.is_paused = True
 
