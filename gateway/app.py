@@ -364,8 +364,7 @@ class App:
     def _endpoint_changed(
         self, upstream: str, endpoint: Endpoint, old: EndpointState, new: EndpointState, reason: str
     ) -> None:
-        # Every worker hears of it, and one says so; before the start it is what others have said long ago.
-        if self._is_started and self.once("endpoints"):
+        if self._is_started:  # else it is what others have said long ago
             up, every = self.upstreams[upstream].up, len(self.upstreams[upstream].endpoints)
             level = logging.INFO if new is not EndpointState.DOWN else logging.WARNING if up else logging.ERROR
             change = f"{old.value} → {new.value}: {reason}; {up} of {every} up"

@@ -66,7 +66,7 @@ class _Call:
     """One call, from its request to its trailers."""
 
     def __init__(self) -> None:
-        self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+        self._h2 = H2Connection(H2Configuration(client_side=True, header_encoding="latin-1"))
         self._fields: dict[str, str] = {}
         self._answer = b""
         self._broken = ""
